@@ -1,0 +1,112 @@
+//! Failures of runs: why an agent's answer did not come.
+
+use std::fmt;
+
+/// Why a run failed. The key is shown to clients; the detail goes to the log, the run's record
+/// and the tester, and never holds the partner's body or a secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What kind of failure it was.
+    pub kind: FailureKind,
+    /// What exactly happened, for people.
+    pub detail: String,
+}
+
+impl Failure {
+    /// A failure of this kind.
+    #[must_use]
+    pub fn new(kind: FailureKind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into() }
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind.key(), self.detail)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+macro_rules! failures {
+    ($($(#[$doc:meta])* $name:ident = $key:literal),* $(,)?) => {
+        /// The kinds of failure, each with a stable key for clients to translate.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum FailureKind {$(
+            $(#[$doc])*
+            $name,
+        )*}
+
+        impl FailureKind {
+            /// Every kind there is.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The key as it is stored and sent.
+            #[must_use]
+            pub const fn key(self) -> &'static str {
+                match self {$(Self::$name => $key),*}
+            }
+
+            /// The kind with this key.
+            #[must_use]
+            pub fn find(key: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|kind| kind.key() == key)
+            }
+        }
+    };
+}
+
+failures! {
+    /// A clock of the call ran out.
+    WebhookTimeout = "WEBHOOK_TIMEOUT",
+    /// Could not connect, or the transfer broke.
+    WebhookRequestFailed = "WEBHOOK_REQUEST_FAILED",
+    /// The status was not 200.
+    WebhookBadStatus = "WEBHOOK_BAD_STATUS",
+    /// The body is not JSON, or not an object.
+    WebhookInvalidJson = "WEBHOOK_INVALID_JSON",
+    /// `reply` is absent, null, or neither text nor number.
+    WebhookMissingReply = "WEBHOOK_MISSING_REPLY",
+    /// Neither JSON nor an event stream.
+    WebhookBadContentType = "WEBHOOK_BAD_CONTENT_TYPE",
+    /// The event stream breaks its own format.
+    WebhookInvalidStream = "WEBHOOK_INVALID_STREAM",
+    /// The agent said that it failed, in its event stream.
+    WebhookAgentError = "WEBHOOK_AGENT_ERROR",
+    /// More came than the caps allow.
+    WebhookTooLarge = "WEBHOOK_TOO_LARGE",
+    /// The reply is compressed, which was not asked for.
+    WebhookBadEncoding = "WEBHOOK_BAD_ENCODING",
+    /// There is no address.
+    WebhookUrlEmpty = "WEBHOOK_URL_EMPTY",
+    /// The address is neither `http` nor `https`.
+    WebhookUrlBadScheme = "WEBHOOK_URL_BAD_SCHEME",
+    /// The address names no host.
+    WebhookUrlNoHost = "WEBHOOK_URL_NO_HOST",
+    /// The address must not be called.
+    WebhookUrlBlocked = "WEBHOOK_URL_BLOCKED",
+    /// The simulator was told to fail.
+    SimulatorError = "SIMULATOR_ERROR",
+    /// The agent gave neither a reply nor an error.
+    NoReply = "ERROR_NO_REPLY",
+    /// No server knows how to reach this agent.
+    AgentUnavailable = "AGENT_UNAVAILABLE",
+    /// The run was cancelled.
+    RunCancelled = "RUN_CANCELLED",
+    /// The thread changed hands meanwhile.
+    RunSuperseded = "RUN_SUPERSEDED",
+    /// The run took longer than its deadline.
+    RunExpired = "RUN_EXPIRED",
+    /// The server that ran it is gone.
+    RunInterrupted = "RUN_INTERRUPTED",
+    /// The agent will answer later.
+    RunWaiting = "RUN_WAITING",
+    /// Nexo itself failed.
+    Internal = "ERROR_INTERNAL",
+}

@@ -1,0 +1,52 @@
+//! Orchestration of conversational agents: domain, ports, run engine, signatures.
+
+pub mod accounts;
+mod agents;
+mod apps;
+mod clock;
+mod deliveries;
+mod error;
+mod failure;
+mod id;
+mod json;
+mod keys;
+mod messages;
+mod page;
+mod principal;
+mod runs;
+mod secret;
+mod servers;
+mod store;
+mod subscribers;
+mod threads;
+
+pub use agents::{Agent, AgentStore};
+pub use apps::{
+    App, AppChanges, AppConfig, AppStore, ConfigChange, ConfigViolation, Expected, Greeting,
+    MAIN_AGENT, MAIN_AGENT_KIND, Mode, NewApp, PreviousSecret, Scenario,
+};
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use deliveries::{Delivery, DeliveryStore, MAX_KEPT_RESPONSE_BYTES};
+pub use error::{BoxError, Error, ErrorKind, Result};
+pub use failure::{Failure, FailureKind};
+pub use id::{
+    AgentId, AppId, DeliveryId, KeyId, MailId, MessageId, RunId, ServerId, SessionId, SubscriberId,
+    ThreadId, UserId,
+};
+pub use json::JsonObject;
+pub use keys::{AppKey, KeyDigest, KeyStore, WEBHOOK_SECRET_KEY};
+pub use messages::{Message, MessageRange, MessageStore, NewMessage, Role};
+pub use page::{Cursor, CursorPage, Page, PageRequest, position};
+pub use principal::{InvalidOwnerId, MAX_OWNER_CHARS, OwnerId, Principal, Scope};
+pub use runs::{FinishRun, Reply, Run, RunStart, RunState, RunStore, StartRun, StartedRun};
+pub use secret::{InvalidKeyRing, KeyRing, Secret};
+pub use servers::ServerStore;
+pub use store::{MemoryStore, Store};
+pub use subscribers::{
+    PREVIEW_CHARS, Subscriber, SubscriberPosition, SubscriberStore, SubscriberSummary,
+    ThreadSummary, preview, search_text,
+};
+pub use threads::{
+    Holder, NewThread, Thread, ThreadChanges, ThreadFilter, ThreadPosition, ThreadStatus,
+    ThreadStore,
+};

@@ -1,0 +1,24 @@
+//! Servers: who is alive, and what all servers on one store have to agree on.
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use crate::{Result, ServerId};
+
+/// Where servers report.
+#[async_trait]
+pub trait ServerStore: fmt::Debug + Send + Sync + 'static {
+    /// Says that the server is alive, now, by the store's clock. The first call registers it.
+    async fn beat(&self, server: ServerId) -> Result<()>;
+
+    /// Says that the server has ended in good order.
+    async fn retire(&self, server: ServerId) -> Result<()>;
+
+    /// Sets a value that must be the same for every server on this store, unless it is set;
+    /// gives the value that stands. Of many at once, all get the same.
+    async fn pin_setting(&self, name: &str, value: &str) -> Result<String>;
+
+    /// Whether the store answers: `Ok` within the caller's patience means it does.
+    async fn ping(&self) -> Result<()>;
+}

@@ -1,0 +1,3 @@
+//! The store in memory.
+#[derive(Debug)]
+pub struct MemoryStore;

@@ -1,0 +1,2 @@
+//! nexo-dashboard
+fn main() {}
