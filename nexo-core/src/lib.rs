@@ -5,6 +5,7 @@ mod agents;
 mod apps;
 mod clock;
 mod deliveries;
+pub mod dispatch;
 mod error;
 mod failure;
 mod id;
@@ -27,6 +28,7 @@ pub use apps::{
 };
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use deliveries::{Delivery, DeliveryStore, MAX_KEPT_RESPONSE_BYTES};
+pub use dispatch::{AgentEvent, AgentStream, Dispatcher, Turn};
 pub use error::{BoxError, Error, ErrorKind, Result};
 pub use failure::{Failure, FailureKind};
 pub use id::{

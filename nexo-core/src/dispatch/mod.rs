@@ -1,0 +1,109 @@
+//! Dispatchers: how an agent is reached.
+//!
+//! A dispatcher is handed a [`Turn`] and gives back what the agent answers, as a stream. An
+//! answer that comes at once and one that comes piece by piece are the same thing to the
+//! engine. A dispatcher never retries: it says what went wrong, and the engine decides.
+
+use std::{fmt, sync::Arc};
+
+use futures::stream::BoxStream;
+
+use crate::{
+    Agent, App, AppConfig, Delivery, Failure, JsonObject, MAIN_AGENT_KIND, Message, Run, RunStart,
+    Secret, Thread, Timestamp,
+};
+
+/// What an agent is asked: to answer a message of a thread, knowing what was said before.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    /// The run that the turn belongs to.
+    pub run: Run,
+    /// The app.
+    pub app: App,
+    /// The app's configuration, as far as nexo interprets it.
+    pub config: AppConfig,
+    /// The agent that is asked.
+    pub agent: Agent,
+    /// The thread.
+    pub thread: Thread,
+    /// The message to answer.
+    pub message: Message,
+    /// The newest messages in rising order of `seq`, the one to answer among them.
+    pub history: Vec<Message>,
+}
+
+impl Turn {
+    /// The address at which the agent is called over HTTP, if it has one that is not empty.
+    ///
+    /// The main agent's is the app's own, others have theirs as `url` in their configuration.
+    #[must_use]
+    pub fn url(&self) -> Option<String> {
+        let url = if self.is_main_agent() {
+            self.app.webhook_url.clone()
+        } else {
+            self.agent.config.get("url").and_then(|url| url.as_str().map(str::to_owned))
+        };
+        url.filter(|url| !url.trim().is_empty())
+    }
+
+    /// The secrets that requests to the agent are signed with, the newest first.
+    #[must_use]
+    pub fn signing_secrets(&self, now: Timestamp) -> Vec<Secret> {
+        if self.is_main_agent() {
+            self.app.signing_secrets(now)
+        } else {
+            self.agent.secret.iter().cloned().collect()
+        }
+    }
+
+    fn is_main_agent(&self) -> bool {
+        self.agent.kind == MAIN_AGENT_KIND
+    }
+}
+
+impl From<RunStart> for Turn {
+    fn from(start: RunStart) -> Self {
+        Self {
+            config: AppConfig::read(&start.app.config),
+            run: start.run,
+            app: start.app,
+            agent: start.agent,
+            thread: start.thread,
+            message: start.message,
+            history: start.history,
+        }
+    }
+}
+
+/// Something that comes from an agent while it answers.
+#[derive(Clone, Debug)]
+pub enum AgentEvent {
+    /// The agent took the turn; its answer is on the way.
+    Accepted,
+    /// The next piece of the reply's text; the reply is all of them together.
+    Delta(String),
+    /// The whole reply at once; no delta comes before or after.
+    Reply {
+        /// The text.
+        text: String,
+        /// What the agent wants to be kept with it.
+        metadata: Option<JsonObject>,
+    },
+    /// The answer broke off without saying that it was complete. The last event but the delivery.
+    Truncated,
+    /// The agent will answer later. The last event but the delivery.
+    Pending,
+    /// What was sent and received, for the record. Exactly once if something was sent, as the
+    /// last event before the end or the error.
+    Delivery(Box<Delivery>),
+}
+
+/// What an agent answers to one turn, in the order it came. Dropping it cancels the request.
+pub type AgentStream = BoxStream<'static, Result<AgentEvent, Failure>>;
+
+/// Reaches agents of one kind.
+pub trait Dispatcher: fmt::Debug + Send + Sync + 'static {
+    /// Hands one turn to an agent. Nothing is done before the stream is first polled; every
+    /// failure comes through the stream, as its last item.
+    fn dispatch(&self, turn: Arc<Turn>) -> AgentStream;
+}
