@@ -48,4 +48,4 @@ services-up: ## Start PostgreSQL (5432, and 5433 for tests) and a mail catcher (
 	$(COMPOSE) up --detach --wait postgres postgres-test mailpit
 
 services-down: ## Stop them
-	$(COMPOSE) --profile server down
+	$(COMPOSE) --profile test down
