@@ -133,7 +133,6 @@ create table nexo_threads (
 create index nexo_threads_list on nexo_threads (app_id, updated_at desc, id desc);
 create index nexo_threads_customer on nexo_threads (app_id, customer_id, updated_at desc, id desc);
 create index nexo_threads_subscriber on nexo_threads (subscriber_id, updated_at desc, id desc);
-create index nexo_threads_newest on nexo_threads (subscriber_id, last_message_at desc);
 
 create table nexo_messages (
     id uuid primary key,
