@@ -46,12 +46,8 @@ const CREATE: &str = concat!(
     " from a"
 );
 
-const GET: &str = concat!(
-    "select ",
-    app_columns!("a"),
-    " from nexo_apps a where a.id = $4 and ",
-    sees_app!("a")
-);
+const GET: &str =
+    concat!("select ", app_columns!("a"), " from nexo_apps a where a.id = $4 and ", sees_app!("a"));
 
 /// The lock makes changes at once come one after the other. It is the weaker one, which lets
 /// threads be created meanwhile.
@@ -126,10 +122,7 @@ impl AppStore for PostgresStore {
 
     async fn list_apps(&self, owner: &OwnerId, page: PageRequest) -> Result<Page<App>> {
         let skipped = i64::try_from(page.skipped()).unwrap_or(i64::MAX);
-        let query = sqlx::query(LIST)
-            .bind(owner.as_str())
-            .bind(i64::from(page.size))
-            .bind(skipped);
+        let query = sqlx::query(LIST).bind(owner.as_str()).bind(i64::from(page.size)).bind(skipped);
         let rows = self.read_all(query).await?;
         let mut total = 0;
         let mut items = Vec::with_capacity(rows.len());
@@ -210,9 +203,7 @@ impl PostgresStore {
     ) -> Result<Option<PreviousSecret>> {
         let secret = self.open_app(PREVIOUS_SECRET, app, columns.take()?)?;
         let expires_at = columns.optional_time()?;
-        Ok(secret
-            .zip(expires_at)
-            .map(|(secret, expires_at)| PreviousSecret { secret, expires_at }))
+        Ok(secret.zip(expires_at).map(|(secret, expires_at)| PreviousSecret { secret, expires_at }))
     }
 
     /// Which row and column a secret belongs to is sealed in with it.
@@ -258,8 +249,7 @@ impl PostgresStore {
     }
 }
 
-const EXISTS: &str =
-    concat!("select 1 from nexo_apps a where a.id = $4 and ", sees_app!("a"));
+const EXISTS: &str = concat!("select 1 from nexo_apps a where a.id = $4 and ", sees_app!("a"));
 
 fn read_owner(text: String) -> Result<OwnerId> {
     OwnerId::try_from(text).map_err(|_| Error::Corrupt("owner"))

@@ -51,9 +51,7 @@ pub(crate) fn is_taken(error: &sqlx::Error, constraint: &str) -> bool {
 
 /// Whether a row was refused because what it belongs to is gone.
 pub(crate) fn is_orphan(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .is_some_and(|cause| cause.kind() == ErrorKind::ForeignKeyViolation)
+    error.as_database_error().is_some_and(|cause| cause.kind() == ErrorKind::ForeignKeyViolation)
 }
 
 enum Meaning {

@@ -82,11 +82,15 @@ const LOOK: &str = concat!(
 const ATTACH: &str = "
     with s as (
         insert into nexo_subscribers
-            (id, app_id, customer_id, display_name, search, metadata, created_at)
-        values ($3, $1, $4, $4, $5, '{}', now())
+            (id, app_id, customer_id, display_name, metadata, created_at)
+        values ($3, $1, $4, $4, '{}', now())
         on conflict on constraint nexo_subscribers_customer
             do update set customer_id = excluded.customer_id
-        returning id
+        returning id, app_id
+    ), named as (
+        insert into nexo_subscriber_names (subscriber_id, app_id, search)
+        select s.id, s.app_id, $5 from s
+        on conflict (subscriber_id) do nothing
     )
     update nexo_threads set subscriber_id = s.id from s where nexo_threads.id = $2";
 

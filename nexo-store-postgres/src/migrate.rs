@@ -30,7 +30,7 @@ impl PostgresStore {
             .execute(&mut connection)
             .await
             .map_err(before_commit)?;
-        migrator().run(&mut connection).await.map_err(from_migration)?;
+        migrator().run_direct(None, &mut connection, false).await.map_err(from_migration)?;
         connection.close().await.map_err(before_commit)
     }
 }

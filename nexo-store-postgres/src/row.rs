@@ -5,7 +5,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use nexo_core::{JsonObject, Result, Timestamp};
+use nexo_core::{Error, JsonObject, Result, Timestamp};
 use sqlx::{
     Decode, Postgres, Row as _, Type, ValueRef as _,
     postgres::{PgRow, types::PgInterval},
@@ -28,8 +28,12 @@ macro_rules! columns {
 macro_rules! sees_app {
     ($table:literal) => {
         concat!(
-            "($1::text is null or ", $table, ".owner = $1) ",
-            "and ($2::uuid is null or ", $table, ".id = $2)"
+            "($1::text is null or ",
+            $table,
+            ".owner = $1) ",
+            "and ($2::uuid is null or ",
+            $table,
+            ".id = $2)"
         )
     };
 }
@@ -84,6 +88,14 @@ pub(crate) fn storable(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { text.into() }
 }
 
+/// An instant out of a cursor, which a client may have made by hand: one outside the years that
+/// PostgreSQL and the `time` crate both know is in no list.
+pub(crate) fn cursor_time(micros: i64) -> Result<OffsetDateTime> {
+    let time = Timestamp::from_micros(micros).as_datetime();
+    let is_exact = Timestamp::from_datetime(time).as_micros() == micros;
+    if is_exact && time.year() > 0 { Ok(time) } else { Err(Error::InvalidCursor) }
+}
+
 /// A duration as an interval; the longest there is if it is too long.
 pub(crate) fn interval(duration: Duration) -> PgInterval {
     let microseconds = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX).min(LONGEST_MICROS);
@@ -102,6 +114,14 @@ mod tests {
     fn an_endless_duration_becomes_the_longest_interval() {
         assert_eq!(interval(Duration::MAX).microseconds, LONGEST_MICROS);
         assert_eq!(interval(Duration::from_millis(5)).microseconds, 5_000);
+    }
+
+    #[test]
+    fn a_cursor_beyond_the_known_years_is_refused() {
+        for micros in [i64::MIN, -100_000_000_000_000_000, i64::MAX] {
+            assert!(matches!(cursor_time(micros), Err(Error::InvalidCursor)), "{micros}");
+        }
+        assert_eq!(cursor_time(-1).unwrap().microsecond(), 999_999);
     }
 
     #[test]

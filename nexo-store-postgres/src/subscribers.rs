@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use nexo_core::{
     AppId, Cursor, CursorPage, Error, Result, Scope, Subscriber, SubscriberId, SubscriberPosition,
-    SubscriberStore, SubscriberSummary, ThreadPosition, ThreadSummary, Timestamp, position,
+    SubscriberStore, SubscriberSummary, ThreadPosition, ThreadSummary, position,
 };
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     PostgresStore,
     apps::rows_of_app,
-    row::{Columns, storable},
+    row::{Columns, cursor_time, storable},
     scoped,
     threads::{read_thread, thread_columns},
 };
@@ -51,7 +51,14 @@ macro_rules! narrowed {
         concat!("s.app_id = $4 and ", sees_subscriber!("s.id"))
     };
     (search) => {
-        concat!("s.app_id = $4 and s.search like $6 and ", sees_subscriber!("s.id"))
+        concat!(
+            "s.app_id = $4 and ",
+            sees_subscriber!("s.id"),
+            " and s.id in (
+                select n.subscriber_id from nexo_subscriber_names n
+                where n.app_id = $4 and n.search like $6
+            )"
+        )
     };
 }
 
@@ -109,17 +116,14 @@ macro_rules! list {
     };
 }
 
-pub(crate) const LIST: &str =
-    list!(spoken!(none), " union all ", silent!(none, ""));
-pub(crate) const LIST_SILENT: &str = list!(silent!(none, "and (s.created_at, s.id) < ($7, $8)"));
-pub(crate) const SEARCH: &str =
-    list!(spoken!(search), " union all ", silent!(search, ""));
-pub(crate) const SEARCH_SILENT: &str =
-    list!(silent!(search, "and (s.created_at, s.id) < ($7, $8)"));
+const LIST: &str = list!(spoken!(none), " union all ", silent!(none, ""));
+const LIST_SILENT: &str = list!(silent!(none, "and (s.created_at, s.id) < ($7, $8)"));
+const SEARCH: &str = list!(spoken!(search), " union all ", silent!(search, ""));
+const SEARCH_SILENT: &str = list!(silent!(search, "and (s.created_at, s.id) < ($7, $8)"));
 
 /// Without a row there is no such app, without an `s` no such subscriber, without a `t` no
 /// thread.
-pub(crate) const LIST_THREADS: &str = concat!(
+const LIST_THREADS: &str = concat!(
     "select s.id, t.next_seq - 1, t.last_message_at, t.last_message_preview, ",
     thread_columns!("t"),
     " from nexo_apps a
@@ -163,18 +167,20 @@ impl SubscriberStore for PostgresStore {
         limit: u32,
     ) -> Result<CursorPage<SubscriberSummary>> {
         let after: Option<SubscriberPosition> = position(cursor)?;
+        let spoke_at = after.and_then(|after| after.last_message_at);
         let pattern = (!search.is_empty()).then(|| pattern(search));
         let query = scoped(list_sql(pattern.is_some(), after.as_ref()), scope)
             .bind(app.as_uuid())
             .bind(i64::from(limit) + 1)
             .bind(&pattern)
-            .bind(Timestamp::from_micros(after.map_or(0, |after| after.created_at)).as_datetime())
-            .bind(after.map_or(Uuid::nil(), |after| after.id.as_uuid()))
-            .bind(after.and_then(|after| after.last_message_at).map(datetime))
+            .bind(after.map(|after| cursor_time(after.created_at)).transpose()?)
+            .bind(after.map(|after| after.id.as_uuid()))
+            .bind(spoke_at.map(cursor_time).transpose()?)
             // How rare the names are decides which index is best: planned anew each time.
             .persistent(pattern.is_none());
         let rows = self.read_all(query).await?;
-        let summaries = rows_of_app(app, &rows)?.iter().filter_map(|row| read_summary(row).transpose());
+        let summaries =
+            rows_of_app(app, &rows)?.iter().filter_map(|row| read_summary(row).transpose());
         let summaries = summaries.collect::<Result<Vec<_>>>()?;
         Ok(CursorPage::from_rows(summaries, limit, |it| SubscriberPosition::from(&it.subscriber)))
     }
@@ -191,7 +197,7 @@ impl SubscriberStore for PostgresStore {
         let query = scoped(LIST_THREADS, scope)
             .bind(app.as_uuid())
             .bind(subscriber.as_uuid())
-            .bind(after.map(|after| datetime(after.updated_at)))
+            .bind(after.map(|after| cursor_time(after.updated_at)).transpose()?)
             .bind(after.map_or(Uuid::max(), |after| after.id.as_uuid()))
             .bind(i64::from(limit) + 1);
         let rows = self.read_all(query).await?;
@@ -225,10 +231,6 @@ fn pattern(search: &str) -> String {
     pattern
 }
 
-fn datetime(micros: i64) -> sqlx::types::time::OffsetDateTime {
-    Timestamp::from_micros(micros).as_datetime()
-}
-
 fn read_subscriber(columns: &mut Columns<'_>) -> Result<Subscriber> {
     Ok(Subscriber {
         id: SubscriberId::from_uuid(columns.take()?),
@@ -256,8 +258,7 @@ fn read_summary(row: &PgRow) -> Result<Option<SubscriberSummary>> {
 
 fn read_thread_summary(row: &PgRow) -> Result<Option<ThreadSummary>> {
     let mut columns = Columns::of(row);
-    let _subscriber: Uuid =
-        columns.take::<Option<Uuid>>()?.ok_or(Error::SubscriberNotFound)?;
+    let _subscriber: Uuid = columns.take::<Option<Uuid>>()?.ok_or(Error::SubscriberNotFound)?;
     if columns.is_absent()? {
         return Ok(None);
     }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use nexo_core::{
     AgentId, AppId, Cursor, CursorPage, Error, Holder, Message, MessageId, NewThread, Result, Role,
     Scope, SubscriberId, Thread, ThreadChanges, ThreadFilter, ThreadId, ThreadPosition,
-    ThreadStatus, ThreadStore, Timestamp, position, preview, search_text,
+    ThreadStatus, ThreadStore, position, preview, search_text,
 };
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ use crate::{
     apps::rows_of_app,
     error::{before_commit, commit},
     messages::{message_columns, read_message},
-    row::{Columns, storable},
+    row::{Columns, cursor_time, storable},
     scoped,
 };
 
@@ -37,11 +37,15 @@ const CREATE: &str = concat!(
     " for key share of a
     ), s as (
         insert into nexo_subscribers as s
-            (id, app_id, customer_id, display_name, search, metadata, created_at, last_seen_at)
-        select $8, a.id, $7, $7, $9, '{}', now(), now() from a where $7 <> ''
+            (id, app_id, customer_id, display_name, metadata, created_at, last_seen_at)
+        select $8, a.id, $7, $7, '{}', now(), now() from a where $7 <> ''
         on conflict on constraint nexo_subscribers_customer
             do update set last_seen_at = greatest(s.last_seen_at, now())
-        returning s.id
+        returning s.id, s.app_id
+    ), named as (
+        insert into nexo_subscriber_names (subscriber_id, app_id, search)
+        select s.id, s.app_id, $9 from s
+        on conflict (subscriber_id) do nothing
     ), t as (
         insert into nexo_threads (id, app_id, subscriber_id, title, status, customer_id, next_seq,
             version, last_message_at, last_message_preview, created_at, updated_at)
@@ -101,10 +105,10 @@ macro_rules! list {
     };
 }
 
-pub(crate) const LIST_ALL: &str = list!("t.app_id = $4");
-pub(crate) const LIST_OF_CUSTOMER: &str = list!("t.app_id = $4 and t.customer_id = $8");
+const LIST_ALL: &str = list!("t.app_id = $4");
+const LIST_OF_CUSTOMER: &str = list!("t.app_id = $4 and t.customer_id = $8");
 /// For a subscriber's own scope.
-pub(crate) const LIST_OF_SUBSCRIBER: &str = list!("t.app_id = $4 and t.subscriber_id = $3");
+const LIST_OF_SUBSCRIBER: &str = list!("t.app_id = $4 and t.subscriber_id = $3");
 
 const UPDATE: &str = concat!(
     "update nexo_threads t
@@ -152,8 +156,7 @@ impl ThreadStore for PostgresStore {
         let row = self.write_optional(query).await?.ok_or(Error::AppNotFound(app))?;
         let mut columns = Columns::of(&row);
         let thread = read_thread(&mut columns)?;
-        let greeting =
-            if columns.is_absent()? { None } else { Some(read_message(&mut columns)?) };
+        let greeting = if columns.is_absent()? { None } else { Some(read_message(&mut columns)?) };
         Ok((thread, greeting))
     }
 
@@ -171,12 +174,13 @@ impl ThreadStore for PostgresStore {
         limit: u32,
     ) -> Result<CursorPage<Thread>> {
         let after: Option<ThreadPosition> = position(cursor)?;
-        let statuses = filter.statuses.as_ref().map(|statuses| {
-            statuses.iter().map(|status| status.as_str()).collect::<Vec<_>>()
-        });
+        let statuses = filter
+            .statuses
+            .as_ref()
+            .map(|statuses| statuses.iter().map(|status| status.as_str()).collect::<Vec<_>>());
         let query = scoped(list_sql(scope, filter), scope)
             .bind(app.as_uuid())
-            .bind(after.map(|after| Timestamp::from_micros(after.updated_at).as_datetime()))
+            .bind(after.map(|after| cursor_time(after.updated_at)).transpose()?)
             .bind(after.map_or(Uuid::max(), |after| after.id.as_uuid()))
             .bind(statuses)
             .bind(filter.customer_id.as_deref())

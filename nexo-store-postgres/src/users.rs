@@ -41,11 +41,8 @@ const FIND_BY_EMAIL: &str =
     concat!("select ", user_columns!("u"), " from nexo_users u where u.email_key = $1");
 
 /// The lock makes changes at once come one after the other, so that the conditions hold still.
-const FIND_TO_CHANGE: &str = concat!(
-    "select ",
-    user_columns!("u"),
-    " from nexo_users u where u.id = $1 for update of u"
-);
+const FIND_TO_CHANGE: &str =
+    concat!("select ", user_columns!("u"), " from nexo_users u where u.id = $1 for update of u");
 
 const UPDATE: &str = "
     update nexo_users set email = $2, email_key = $3, hashed_password = $4, is_active = $5,

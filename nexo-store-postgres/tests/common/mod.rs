@@ -5,14 +5,14 @@ use nexo_store_postgres::{PostgresOptions, PostgresStore};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 /// A database that goes when it is dropped.
-pub struct Database {
+pub(crate) struct Database {
     server: String,
     name: String,
 }
 
 impl Database {
     /// Makes an empty database.
-    pub async fn create() -> Self {
+    pub(crate) async fn create() -> Self {
         let server = std::env::var("TEST_DATABASE_URL").unwrap_or_else(|_| {
             panic!(
                 "TEST_DATABASE_URL is not set; run: \
@@ -25,14 +25,14 @@ impl Database {
     }
 
     /// Its address.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         let (server, query) = self.server.split_once('?').unwrap_or((&self.server, ""));
         let (server, _) = server.rsplit_once('/').expect("the URL names a database");
         format!("{server}/{}?{query}", self.name)
     }
 
     /// A store on it, on few connections: many tests run at once.
-    pub async fn connect(&self) -> PostgresStore {
+    pub(crate) async fn connect(&self) -> PostgresStore {
         let options = PostgresOptions::new().with_max_connections(5);
         PostgresStore::connect(&self.url(), options, KeyRing::generate("test")).await.unwrap()
     }
@@ -61,7 +61,7 @@ async fn execute(server: &str, sql: String) {
 }
 
 /// An empty store, and its database.
-pub async fn fresh_store() -> (PostgresStore, Database) {
+pub(crate) async fn fresh_store() -> (PostgresStore, Database) {
     let database = Database::create().await;
     let store = database.connect().await;
     store.migrate().await.unwrap();
