@@ -1,0 +1,108 @@
+//! Keys that partners authenticate with.
+
+use async_trait::async_trait;
+use nexo_core::{
+    App, AppId, AppKey, KeyDigest, KeyId, KeyStore, Result, Secret, Timestamp, WEBHOOK_SECRET_KEY,
+};
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+
+use crate::{
+    SqliteStore,
+    columns::{Columns, corrupt},
+    error,
+};
+
+const VALID: &str = "
+    select * from nexo_keys
+    where app_id = ?1 and (expires_at is null or expires_at > ?2)
+    order by created_at, id";
+
+const INSERT: &str = "
+    insert into nexo_keys (id, app_id, name, digest, scopes, created_at)
+    values (?1, ?2, ?3, ?4, '[]', ?5)";
+
+/// A key that has an end already keeps it.
+const EXPIRE: &str = "
+    update nexo_keys set expires_at = ?3
+    where app_id = ?1 and name = ?2 and expires_at is null";
+
+const REMOVE_ENDED: &str = "
+    delete from nexo_keys where app_id = ?1 and name = ?2 and expires_at <= ?3";
+
+const REMOVE: &str = "delete from nexo_keys where app_id = ?1 and name = ?2";
+
+#[async_trait]
+impl KeyStore for SqliteStore {
+    async fn valid_keys(&self, app: AppId) -> Result<Vec<AppKey>> {
+        Ok(valid(self, app).await?)
+    }
+}
+
+/// Makes the keys of an app follow its secret, which was `before`.
+pub(crate) async fn follow_secret(
+    connection: &mut SqliteConnection,
+    before: Option<&Secret>,
+    app: &App,
+    now: Timestamp,
+) -> error::Result<()> {
+    if before == app.webhook_secret.as_ref() {
+        return Ok(());
+    }
+    match &app.webhook_secret {
+        Some(secret) => replace(connection, app, secret, now).await,
+        None => {
+            let remove = sqlx::query(REMOVE).bind(app.id.as_uuid()).bind(WEBHOOK_SECRET_KEY);
+            remove.execute(connection).await?;
+            Ok(())
+        }
+    }
+}
+
+/// The key before ends with the overlap of the secrets, which is now if there is none.
+async fn replace(
+    connection: &mut SqliteConnection,
+    app: &App,
+    secret: &Secret,
+    now: Timestamp,
+) -> error::Result<()> {
+    let ends_at = app.previous_secret.as_ref().map_or(now, |previous| previous.expires_at);
+    for (statement, instant) in [(EXPIRE, ends_at), (REMOVE_ENDED, now)] {
+        sqlx::query(statement)
+            .bind(app.id.as_uuid())
+            .bind(WEBHOOK_SECRET_KEY)
+            .bind(instant.as_micros())
+            .execute(&mut *connection)
+            .await?;
+    }
+    sqlx::query(INSERT)
+        .bind(KeyId::new().as_uuid())
+        .bind(app.id.as_uuid())
+        .bind(WEBHOOK_SECRET_KEY)
+        .bind(&KeyDigest::of(app.id, secret.expose()).as_bytes()[..])
+        .bind(now.as_micros())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn valid(store: &SqliteStore, app: AppId) -> error::Result<Vec<AppKey>> {
+    let mut reader = store.reader().await?;
+    let rows = sqlx::query(VALID)
+        .bind(app.as_uuid())
+        .bind(store.clock.now().as_micros())
+        .fetch_all(&mut *reader)
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+fn read(row: &SqliteRow) -> error::Result<AppKey> {
+    let digest: &[u8] = row.try_get("digest")?;
+    Ok(AppKey {
+        id: row.id("id", KeyId::from_uuid)?,
+        app: row.id("app_id", AppId::from_uuid)?,
+        name: row.try_get("name")?,
+        digest: KeyDigest::from_bytes(digest.try_into().map_err(|_| corrupt("digest"))?),
+        created_at: row.instant("created_at")?,
+        expires_at: row.instant_if_any("expires_at")?,
+    })
+}
