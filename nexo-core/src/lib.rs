@@ -4,6 +4,8 @@ pub mod accounts;
 mod agents;
 mod apps;
 mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod deliveries;
 pub mod dispatch;
 mod error;
