@@ -21,13 +21,11 @@ const INSERT: &str = "
     insert into nexo_keys (id, app_id, name, digest, scopes, created_at)
     values (?1, ?2, ?3, ?4, '[]', ?5)";
 
-/// A key that has an end already keeps it.
-const EXPIRE: &str = "
-    update nexo_keys set expires_at = ?3
-    where app_id = ?1 and name = ?2 and expires_at is null";
+/// Two secrets are valid at most: the one that was replaced before goes.
+const REMOVE_REPLACED: &str = "
+    delete from nexo_keys where app_id = ?1 and name = ?2 and expires_at is not null";
 
-const REMOVE_ENDED: &str = "
-    delete from nexo_keys where app_id = ?1 and name = ?2 and expires_at <= ?3";
+const EXPIRE: &str = "update nexo_keys set expires_at = ?3 where app_id = ?1 and name = ?2";
 
 const REMOVE: &str = "delete from nexo_keys where app_id = ?1 and name = ?2";
 
@@ -48,37 +46,50 @@ pub(crate) async fn follow_secret(
     if before == app.webhook_secret.as_ref() {
         return Ok(());
     }
-    match &app.webhook_secret {
-        Some(secret) => replace(connection, app, secret, now).await,
-        None => {
-            let remove = sqlx::query(REMOVE).bind(app.id.as_uuid()).bind(WEBHOOK_SECRET_KEY);
-            remove.execute(connection).await?;
-            Ok(())
+    match &app.previous_secret {
+        Some(previous) => {
+            remove(connection, REMOVE_REPLACED, app.id).await?;
+            expire(connection, app.id, previous.expires_at).await?;
         }
+        None => remove(connection, REMOVE, app.id).await?,
+    }
+    match &app.webhook_secret {
+        Some(secret) => insert(connection, app.id, secret, now).await,
+        None => Ok(()),
     }
 }
 
-/// The key before ends with the overlap of the secrets, which is now if there is none.
-async fn replace(
+async fn remove(
     connection: &mut SqliteConnection,
-    app: &App,
+    statement: &'static str,
+    app: AppId,
+) -> error::Result<()> {
+    let remove = sqlx::query(statement).bind(app.as_uuid()).bind(WEBHOOK_SECRET_KEY);
+    remove.execute(connection).await?;
+    Ok(())
+}
+
+async fn expire(
+    connection: &mut SqliteConnection,
+    app: AppId,
+    expires_at: Timestamp,
+) -> error::Result<()> {
+    let expire = sqlx::query(EXPIRE).bind(app.as_uuid()).bind(WEBHOOK_SECRET_KEY);
+    expire.bind(expires_at.as_micros()).execute(connection).await?;
+    Ok(())
+}
+
+async fn insert(
+    connection: &mut SqliteConnection,
+    app: AppId,
     secret: &Secret,
     now: Timestamp,
 ) -> error::Result<()> {
-    let ends_at = app.previous_secret.as_ref().map_or(now, |previous| previous.expires_at);
-    for (statement, instant) in [(EXPIRE, ends_at), (REMOVE_ENDED, now)] {
-        sqlx::query(statement)
-            .bind(app.id.as_uuid())
-            .bind(WEBHOOK_SECRET_KEY)
-            .bind(instant.as_micros())
-            .execute(&mut *connection)
-            .await?;
-    }
     sqlx::query(INSERT)
         .bind(KeyId::new().as_uuid())
-        .bind(app.id.as_uuid())
+        .bind(app.as_uuid())
         .bind(WEBHOOK_SECRET_KEY)
-        .bind(&KeyDigest::of(app.id, secret.expose()).as_bytes()[..])
+        .bind(&KeyDigest::of(app, secret.expose()).as_bytes()[..])
         .bind(now.as_micros())
         .execute(connection)
         .await?;

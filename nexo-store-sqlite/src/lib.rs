@@ -20,7 +20,7 @@ mod threads;
 mod users;
 mod writer;
 
-use std::{any::Any, fmt, future::Future, path::Path, pin::Pin, sync::Arc};
+use std::{fmt, future::Future, path::Path, pin::Pin, sync::Arc};
 
 use nexo_core::{Clock, KeyRing, Result, SystemClock, Timestamp};
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction, pool::PoolConnection};
@@ -39,7 +39,6 @@ pub struct SqliteStore {
     options: SqliteOptions,
     keys: Arc<KeyRing>,
     clock: Arc<dyn Clock>,
-    companion: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// One unit of work, inside its transaction.
@@ -82,7 +81,6 @@ impl SqliteStore {
             options,
             keys: Arc::new(keys),
             clock: Arc::new(SystemClock),
-            companion: None,
         })
     }
 
@@ -90,14 +88,6 @@ impl SqliteStore {
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
-        self
-    }
-
-    /// Keeps something alive as long as the store and its clones: in tests, the temporary
-    /// directory that holds the file.
-    #[must_use]
-    pub fn with_companion(mut self, companion: impl Any + Send + Sync) -> Self {
-        self.companion = Some(Arc::new(companion));
         self
     }
 

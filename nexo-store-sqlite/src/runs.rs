@@ -235,3 +235,75 @@ fn read(row: &SqliteRow) -> error::Result<Run> {
         deadline_at: row.instant("deadline_at")?,
     })
 }
+
+/// What no method of the store brings about yet is brought about by hand.
+#[cfg(test)]
+mod tests {
+    use nexo_core::{
+        AppStore, JsonObject, KeyRing, MessageStore, NewApp, NewMessage, NewThread, Reply,
+        ThreadStore,
+    };
+
+    use super::*;
+
+    const EVERYTHING: Scope = Scope::Everything;
+
+    async fn asked(directory: &tempfile::TempDir) -> (SqliteStore, StartRun) {
+        let path = directory.path().join("nexo.db");
+        let store = SqliteStore::open(path, KeyRing::generate("k")).await.unwrap();
+        store.migrate().await.unwrap();
+        let app = store.create_app(NewApp::new("o".parse().unwrap(), "app")).await.unwrap().id;
+        let new = NewThread::default();
+        let thread = store.create_thread(&EVERYTHING, app, new).await.unwrap().0.id;
+        let hello = NewMessage::new(Role::User, "hello");
+        store.append_message(&EVERYTHING, app, thread, hello).await.unwrap();
+        let (run, server) = (RunId::new(), ServerId::new());
+        let deadline = Duration::from_secs(60);
+        (store, StartRun { run, app, thread, server, history: 10, deadline })
+    }
+
+    async fn execute(store: &SqliteStore, statement: &'static str) {
+        let done = store.write(move |tx| {
+            Box::pin(async move {
+                sqlx::query(statement).execute(tx.connection).await?;
+                Ok(())
+            })
+        });
+        done.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_a_person_holds_starts_no_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let (store, start) = asked(&directory).await;
+        execute(&store, "update nexo_threads set holder_human = 'someone'").await;
+
+        let refused = store.start_run(&EVERYTHING, start).await;
+
+        assert!(matches!(refused, Err(Error::ThreadHeld(_))));
+    }
+
+    #[tokio::test]
+    async fn a_reply_is_not_spoken_after_the_thread_changed_hands() {
+        let directory = tempfile::tempdir().unwrap();
+        let (store, start) = asked(&directory).await;
+        let (app, thread, run) = (start.app, start.thread, start.run);
+        store.start_run(&EVERYTHING, start).await.unwrap();
+        execute(&store, "update nexo_threads set epoch = epoch + 1").await;
+
+        let refused = store.finish_run(FinishRun {
+            run,
+            fence: 1,
+            state: RunState::Completed,
+            reply: Some(Reply { content: "late".into(), content_json: JsonObject::empty() }),
+            failure: None,
+            first_delta_at: None,
+        });
+
+        assert!(matches!(refused.await, Err(Error::Fenced)));
+        let all = MessageRange::After(0);
+        let said = store.list_messages(&EVERYTHING, app, thread, all, 10).await.unwrap();
+        assert_eq!(said.len(), 1);
+        assert_eq!(store.get_run(&EVERYTHING, run).await.unwrap().state, RunState::Running);
+    }
+}

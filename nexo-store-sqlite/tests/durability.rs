@@ -13,8 +13,8 @@ use std::{
 
 use common::{app_with_thread, keys, open, text};
 use nexo_core::{
-    AppChanges, AppId, AppStore, Error, KeyRing, MessageId, MessageRange, MessageStore, NewApp, Scope,
-    ThreadId, ThreadStore,
+    AppChanges, AppId, AppStore, Error, KeyRing, MessageId, MessageRange, MessageStore, NewApp,
+    Scope, ThreadId, ThreadStore,
 };
 use nexo_store_sqlite::{SqliteOptions, SqliteStore};
 
