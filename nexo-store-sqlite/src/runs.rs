@@ -200,7 +200,7 @@ async fn interrupt(tx: Tx<'_>, server: ServerId, silence: Duration) -> error::Re
         .await?;
     let orphans = rows.iter().map(read).collect::<error::Result<Vec<_>>>()?;
     for orphan in &orphans {
-        let failure = Failure::new(FailureKind::RunInterrupted, "its server went silent");
+        let failure = Failure::new(FailureKind::RunInterrupted, "its server is gone");
         let ended = Run { state: RunState::Failed, failure: Some(failure), ..orphan.clone() };
         store_end(tx.connection, &ended, tx.now).await?;
     }
