@@ -1,5 +1,4 @@
 //! The store in memory keeps every promise of a store.
-#![cfg(feature = "conformance")]
 
 use nexo_core::MemoryStore;
 
