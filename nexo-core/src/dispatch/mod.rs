@@ -4,6 +4,9 @@
 //! answer that comes at once and one that comes piece by piece are the same thing to the
 //! engine. A dispatcher never retries: it says what went wrong, and the engine decides.
 
+#[cfg(feature = "webhook")]
+pub mod webhook;
+
 use std::{fmt, sync::Arc};
 
 use futures::stream::BoxStream;
