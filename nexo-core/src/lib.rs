@@ -22,6 +22,8 @@ mod principal;
 mod runs;
 mod secret;
 mod servers;
+pub mod signature;
+pub mod sse;
 mod store;
 mod subscribers;
 mod threads;

@@ -5,6 +5,8 @@
 //! engine. A dispatcher never retries: it says what went wrong, and the engine decides.
 
 mod simulator;
+#[cfg(feature = "webhook")]
+pub mod webhook;
 
 use std::{fmt, sync::Arc};
 
