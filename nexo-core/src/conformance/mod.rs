@@ -24,9 +24,10 @@
 //! file in, it gives both: `(store, guard)`. A database that can't be reached is a failed
 //! test: the function panics then.
 //!
-//! Two promises have no case, since no method brings about the state that they speak of: that
-//! a run does not start on a thread held by a person, and that a reply is refused once its
-//! thread's epoch has risen.
+//! Some promises have no case, since no method brings about what they speak of: that a run
+//! does not start on a thread held by a person, that a reply is refused once its thread's
+//! epoch has risen, that a thread with a customer and no subscriber gets one, and the order
+//! of an app's agents. A store's author tests them in the store's own terms.
 //!
 //! [`store_conformance!`]: crate::store_conformance
 //! [`accounts_conformance!`]: crate::accounts_conformance
