@@ -150,7 +150,7 @@ impl AppStore for PostgresStore {
         after.apply(changes, columns.time()?);
         self.save_app(&after, &mut *transaction).await?;
         if after.webhook_secret != before.webhook_secret {
-            follow_secrets(&after, &mut *transaction).await?;
+            follow_secrets(&after, &mut transaction).await?;
         }
         commit(transaction).await?;
         Ok(after)
