@@ -1,4 +1,5 @@
 //! The promises that every store keeps.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod common;
 

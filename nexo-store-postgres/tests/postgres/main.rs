@@ -1,4 +1,5 @@
 //! What is promised on PostgreSQL in particular.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 #[path = "../common/mod.rs"]
 mod common;
