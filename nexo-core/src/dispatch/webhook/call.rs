@@ -95,7 +95,7 @@ impl<'a> Call<'a> {
         let sent = self.shared.client.execute(request);
         match timeout_at(deadline, TARGET.scope(Arc::clone(&self.target), sent)).await {
             Ok(sent) => sent.map_err(|error| self.not_sent(&error)),
-            Err(_) => Err(self.too_slow("no answer began")),
+            Err(_) => Err(self.too_slow("no answer began in time")),
         }
     }
 
@@ -200,7 +200,7 @@ impl<'a> Call<'a> {
         max: u64,
     ) -> Result<Option<Bytes>, Failure> {
         let read = timeout_at(deadline, response.chunk()).await;
-        let read = read.map_err(|_| self.too_slow("the answer stopped"))?;
+        let read = read.map_err(|_| self.too_slow("the answer stopped, or took too long"))?;
         let bytes = read.map_err(|error| failed("the answer broke off", &error))?;
         match &bytes {
             Some(bytes) if self.record.body(bytes) > max => Err(too_large("the answer", max)),
@@ -214,8 +214,7 @@ impl<'a> Call<'a> {
     }
 
     fn too_slow(&self, what: &str) -> Failure {
-        let state = if self.target.peer().is_some() { "connected" } else { "not connected anew" };
-        let why = format!("{what}: nothing came in time ({:?} each; {state})", self.timeout);
+        let why = format!("{what}; the timeout is {:?}", self.timeout);
         Failure::new(FailureKind::WebhookTimeout, why)
     }
 }
