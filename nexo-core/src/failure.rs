@@ -35,11 +35,11 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 macro_rules! failures {
-    ($($(#[$doc:meta])* $name:ident = $key:literal),* $(,)?) => {
+    ($(#[doc = $doc:literal] $name:ident = $key:literal),* $(,)?) => {
         /// The kinds of failure, each with a stable key for clients to translate.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum FailureKind {$(
-            $(#[$doc])*
+            #[doc = $doc]
             $name,
         )*}
 
@@ -51,6 +51,12 @@ macro_rules! failures {
             #[must_use]
             pub const fn key(self) -> &'static str {
                 match self {$(Self::$name => $key),*}
+            }
+
+            /// What it means, in a sentence without any names, addresses or texts.
+            #[must_use]
+            pub const fn description(self) -> &'static str {
+                match self {$(Self::$name => $doc.trim_ascii()),*}
             }
 
             /// The kind with this key.

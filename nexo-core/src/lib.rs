@@ -4,14 +4,19 @@ pub mod accounts;
 mod agents;
 mod apps;
 mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod deliveries;
 pub mod dispatch;
+mod engine;
 mod error;
 mod failure;
+mod hub;
 mod id;
 mod json;
 mod keys;
 mod messages;
+mod nexo;
 mod page;
 mod principal;
 mod runs;
@@ -31,8 +36,10 @@ pub use apps::{
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use deliveries::{Delivery, DeliveryStore, MAX_KEPT_RESPONSE_BYTES};
 pub use dispatch::{AgentEvent, AgentStream, Dispatcher, Turn};
+pub use engine::Engine;
 pub use error::{BoxError, Error, ErrorKind, Result};
 pub use failure::{Failure, FailureKind};
+pub use hub::{RunEnd, RunEvent, RunWatch};
 pub use id::{
     AgentId, AppId, DeliveryId, KeyId, MailId, MessageId, RunId, ServerId, SessionId, SubscriberId,
     ThreadId, UserId,
@@ -40,6 +47,7 @@ pub use id::{
 pub use json::JsonObject;
 pub use keys::{AppKey, KeyDigest, KeyStore, WEBHOOK_SECRET_KEY};
 pub use messages::{Message, MessageRange, MessageStore, NewMessage, Role};
+pub use nexo::{Nexo, NexoBuilder};
 pub use page::{Cursor, CursorPage, Page, PageRequest, position};
 pub use principal::{InvalidOwnerId, MAX_OWNER_CHARS, OwnerId, Principal, Scope};
 pub use runs::{FinishRun, Reply, Run, RunStart, RunState, RunStore, StartRun, StartedRun};

@@ -1,1 +1,112 @@
-//! nexo-http
+//! Nexo's REST contract without a web framework.
+
+mod api;
+mod apps;
+pub mod auth;
+mod cors;
+mod docs;
+mod error;
+mod handler;
+mod input;
+mod messages;
+mod openapi;
+mod output;
+mod pages;
+mod path;
+mod request;
+mod response;
+mod routes;
+mod runs;
+mod subscribers;
+mod table;
+mod threads;
+mod users;
+mod validate;
+mod webhook_test;
+
+pub use api::{Api, PartnerHeaders, Settings};
+pub use auth::{
+    Accounts, Authenticator, Limits, PasswordSettings, Passwords, Throttle, TokenSecrets, Tokens,
+};
+pub use cors::Cors;
+pub use error::ApiError;
+pub use request::{BodyStream, Request};
+pub use response::{Body, Response};
+pub use routes::{Route, Routes};
+
+use auth::handlers as login;
+use table::Table;
+
+/// Every endpoint there is; routers and the OpenAPI document are made from it.
+#[rustfmt::skip]
+fn table(accounts: bool, openapi_path: &'static str) -> Table {
+    let table = if accounts { accounts_table() } else { Table::default() };
+    let table = table
+        .tag("app")
+        .get   ("/apps/",                                                 apps::read_app).summary("List apps")
+        .post  ("/apps/",                                                 apps::create_app).summary("Create an app")
+        .get   ("/apps",                                                  apps::read_app).undocumented()
+        .post  ("/apps",                                                  apps::create_app).undocumented()
+        .get   ("/apps/{app_id}",                                         apps::get_app).summary("Get an app")
+        .patch ("/apps/{app_id}",                                         apps::update_app).summary("Change an app")
+        .delete("/apps/{app_id}",                                         apps::delete_app).summary("Delete an app")
+        .tag("threads")
+        .post  ("/apps/{app_id}/threads",                                 threads::create_thread).summary("Create a thread")
+        .get   ("/apps/{app_id}/threads",                                 threads::list_threads).summary("List threads")
+        .get   ("/threads/{thread_id}",                                   threads::get_thread).summary("Get a thread")
+        .patch ("/threads/{thread_id}",                                   threads::update_thread).summary("Change a thread")
+        .delete("/threads/{thread_id}",                                   threads::delete_thread).summary("Delete a thread")
+        .tag("messages")
+        .get   ("/apps/{app_id}/threads/{thread_id}/messages",            messages::list_messages).summary("List messages")
+        .post  ("/apps/{app_id}/threads/{thread_id}/messages",            messages::create_message).summary("Say something as the customer")
+        .post  ("/apps/{app_id}/threads/{thread_id}/messages/assistant",  messages::create_assistant_message).summary("Say something as the assistant")
+        .get   ("/messages/{message_id}",                                 messages::get_message).summary("Get a message")
+        .tag("subscribers")
+        .get   ("/apps/{app_id}/subscribers",                             subscribers::list_subscribers).summary("List subscribers")
+        .get   ("/apps/{app_id}/subscribers/{subscriber_id}",             subscribers::get_subscriber).summary("Get a subscriber")
+        .get   ("/apps/{app_id}/subscribers/{subscriber_id}/threads",     subscribers::list_subscriber_threads).summary("List a subscriber's threads")
+        .tag("run")
+        .post  ("/apps/{app_id}/threads/{thread_id}/run",                 runs::run_sync).summary("Answer the newest user message")
+        .get   ("/apps/{app_id}/threads/{thread_id}/run/stream",          runs::run_stream).summary("Answer the newest user message as a stream")
+        .tag("webhook")
+        .post  ("/apps/{app_id}/webhook/test",                            webhook_test::webhook_test).summary("Call a webhook with a sample message");
+    table.and(docs_table(openapi_path))
+}
+
+/// The endpoints of the built-in accounts.
+#[rustfmt::skip]
+fn accounts_table() -> Table {
+    Table::default()
+        .tag("auth")
+        .post  ("/auth/jwt/login",             login::login).id("auth:jwt.login").summary("Sign in")
+        .post  ("/auth/jwt/logout",            login::logout).id("auth:jwt.logout").summary("Sign out")
+        .post  ("/auth/register",              login::register).id("register:register").summary("Register")
+        .post  ("/auth/forgot-password",       login::forgot_password).id("reset:forgot_password").summary("Ask for a mail to reset a password")
+        .post  ("/auth/reset-password",        login::reset_password).id("reset:reset_password").summary("Set a new password")
+        .post  ("/auth/request-verify-token",  login::request_verify_token).id("verify:request-token").summary("Ask for a mail to verify an address")
+        .post  ("/auth/verify",                login::verify).id("verify:verify").summary("Verify an address")
+        .tag("users")
+        .get   ("/users/me",                   users::current_user).id("users:current_user").summary("Who is signed in")
+        .patch ("/users/me",                   users::patch_current_user).id("users:patch_current_user").summary("Change oneself")
+        .get   ("/users/{id}",                 users::user).id("users:user").summary("Get a user")
+        .patch ("/users/{id}",                 users::patch_user).id("users:patch_user").summary("Change a user")
+        .delete("/users/{id}",                 users::delete_user).id("users:delete_user").summary("Delete a user")
+}
+
+/// The document and its pages, unless they are turned off.
+fn docs_table(openapi_path: &'static str) -> Table {
+    let table = Table::default();
+    if openapi_path.is_empty() {
+        return table;
+    }
+    let table = table.get(openapi_path, docs::openapi).undocumented();
+    #[cfg(feature = "docs-ui")]
+    let table = table
+        .get("/docs", docs::docs)
+        .undocumented()
+        .get("/docs/{file}", docs::docs_file)
+        .undocumented()
+        .get("/redoc", docs::docs)
+        .undocumented();
+    table
+}

@@ -4,12 +4,15 @@
 //! answer that comes at once and one that comes piece by piece are the same thing to the
 //! engine. A dispatcher never retries: it says what went wrong, and the engine decides.
 
+mod simulator;
 #[cfg(feature = "webhook")]
 pub mod webhook;
 
 use std::{fmt, sync::Arc};
 
 use futures::stream::BoxStream;
+
+pub use simulator::Simulator;
 
 use crate::{
     Agent, App, AppConfig, Delivery, Failure, JsonObject, MAIN_AGENT_KIND, Message, Run, RunStart,

@@ -1,0 +1,153 @@
+//! The cases of [`Store`].
+
+mod agents;
+mod apps;
+mod deliveries;
+mod keys;
+mod messages;
+mod paging;
+mod runs;
+mod servers;
+mod subscribers;
+mod threads;
+
+use std::sync::Arc;
+
+use super::suite;
+use crate::Store;
+
+suite! { $
+    /// Makes a test of each promise of [`Store`](crate::Store), in the calling crate.
+    ///
+    /// It takes the path of an async function that gives an empty store, or an empty store and
+    /// what has to live as long; see [`conformance`](crate::conformance).
+    ///
+    /// ```
+    /// mod conformance {
+    ///     use nexo_core::MemoryStore;
+    ///
+    ///     async fn fresh_store() -> MemoryStore {
+    ///         MemoryStore::new()
+    ///     }
+    ///
+    ///     nexo_core::store_conformance!(fresh_store);
+    /// }
+    /// ```
+    macro store_conformance(store: Arc<dyn Store>);
+
+    apps {
+        a_new_app_comes_with_its_main_agent,
+        an_app_keeps_what_it_was_given,
+        an_app_is_seen_from_every_scope_that_holds_it,
+        an_app_outside_the_scope_does_not_exist,
+        apps_are_listed_oldest_first_and_changes_do_not_move_them,
+        a_page_of_apps_past_the_end_is_empty_and_has_the_total,
+        a_change_of_an_app_leaves_what_it_does_not_name,
+        a_change_of_an_app_clears_what_it_sets_to_nothing,
+        a_configuration_is_merged_or_replaced,
+        merges_at_once_lose_nothing,
+        deleting_an_app_deletes_all_that_belongs_to_it,
+        deleting_an_app_leaves_the_others_alone,
+    }
+    agents {
+        agents_outside_the_scope_do_not_exist,
+        an_agent_is_found_in_its_own_app_only,
+    }
+    keys {
+        the_webhook_secret_is_a_key,
+        a_replaced_secret_stays_a_key_until_its_overlap_ends,
+        without_an_overlap_a_replaced_secret_ends_at_once,
+        clearing_the_secret_takes_both_keys_away,
+        setting_the_same_secret_again_leaves_its_key,
+        an_app_that_does_not_exist_has_no_keys,
+        one_key_in_two_apps_looks_different,
+    }
+    subscribers {
+        a_subscriber_comes_with_its_first_thread,
+        a_subscriber_outside_the_scope_does_not_exist,
+        a_customer_finds_no_other_customer_in_the_list,
+        subscribers_are_searched_regardless_of_case,
+        wildcards_in_a_search_are_characters_like_any_other,
+        subscribers_of_another_app_are_not_found,
+        a_list_of_subscribers_counts_threads_of_any_status,
+        a_preview_shows_the_start_of_the_newest_message,
+        a_subscriber_in_a_list_shows_the_newest_message_of_all_threads,
+        a_subscribers_threads_show_how_much_was_said,
+    }
+    threads {
+        a_thread_keeps_what_it_was_given,
+        a_greeting_is_the_first_message,
+        without_a_customer_there_is_no_subscriber,
+        threads_of_one_customer_share_a_subscriber,
+        fifty_threads_at_once_for_a_new_customer_share_a_subscriber,
+        another_thread_is_seen_by_the_subscriber,
+        a_thread_in_an_app_outside_the_scope_is_not_created,
+        a_thread_is_seen_from_every_scope_that_holds_it,
+        a_thread_outside_the_scope_does_not_exist,
+        a_list_of_threads_is_bound_to_its_scope,
+        threads_are_filtered_by_exact_customer_and_by_status,
+        a_change_of_a_thread_leaves_what_it_does_not_name,
+        every_change_of_a_thread_touches_it,
+        deleting_a_thread_deletes_what_was_said_and_run,
+        a_subscriber_goes_with_its_last_thread,
+        a_deleted_threads_run_can_speak_no_more,
+    }
+    paging {
+        a_walk_over_subscribers_neither_skips_nor_repeats,
+        a_walk_over_threads_neither_skips_nor_repeats,
+        a_walk_over_a_subscribers_threads_neither_skips_nor_repeats,
+        rows_that_do_not_move_survive_a_change_during_the_walk,
+        a_full_last_page_has_no_next,
+        forged_cursors_are_refused,
+        a_cursor_of_another_list_is_refused,
+        a_cursor_at_the_end_of_time_does_no_harm,
+    }
+    messages {
+        messages_are_numbered_from_one,
+        fifty_appends_at_once_leave_no_gap,
+        what_is_said_comes_back_unchanged,
+        long_texts_come_back_unchanged,
+        structured_data_comes_back_character_by_character,
+        a_message_touches_its_thread,
+        only_a_users_message_touches_the_subscriber,
+        a_thread_labelled_deleted_takes_only_what_is_meant_for_it,
+        the_newest_messages_are_listed_in_rising_order,
+        messages_after_a_number_are_listed_oldest_first,
+        messages_outside_the_scope_do_not_exist,
+        a_thread_of_another_app_takes_no_message,
+    }
+    runs {
+        a_run_answers_the_newest_user_message,
+        a_run_is_told_the_newest_messages_in_rising_order,
+        fifty_starts_at_once_make_one_run,
+        a_thread_without_a_user_message_starts_no_run,
+        a_thread_outside_the_scope_starts_no_run,
+        finishing_a_run_speaks_its_reply,
+        a_reply_touches_the_thread_but_not_the_subscriber,
+        a_run_may_end_without_a_reply,
+        every_end_and_every_failure_is_kept,
+        a_wrong_fence_finishes_nothing,
+        a_run_is_finished_once,
+        of_many_finishes_at_once_one_speaks,
+        replies_and_messages_at_once_leave_no_gap,
+        after_its_end_another_run_may_start,
+        a_run_outside_the_scope_does_not_exist,
+    }
+    deliveries {
+        a_delivery_comes_back_byte_for_byte,
+        deliveries_are_listed_oldest_first,
+        deliveries_outside_the_scope_are_not_listed,
+        a_delivery_whose_run_is_gone_is_dropped,
+    }
+    servers {
+        runs_of_a_server_that_never_beat_are_interrupted,
+        runs_of_a_server_that_fell_silent_are_interrupted,
+        runs_of_this_and_of_live_servers_are_left_alone,
+        ended_runs_are_never_interrupted,
+        an_interrupted_run_can_speak_no_more,
+        of_many_servers_one_interrupts_a_run,
+        a_pinned_setting_stands,
+        settings_pinned_at_once_are_the_same_for_all,
+        a_server_may_report_in_any_order,
+    }
+}

@@ -1,0 +1,230 @@
+//! The hub: who watches a run while it is under way.
+//!
+//! Each live run has a log of its events in memory. Every watcher reads it at its own pace
+//! from the start, so that whoever joins late misses nothing, and whoever is slow holds up
+//! nobody. A log is bounded by the caps on an agent's reply, and goes with its last watcher.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::watch;
+
+use crate::{Failure, Message, RunId, RunState};
+
+/// What the watchers of a run see, in order.
+#[derive(Clone, Debug)]
+pub enum RunEvent {
+    /// Who answers: the first event.
+    Meta {
+        /// What kind of agent it is, such as `webhook`.
+        source: Arc<str>,
+        /// Why it is not the one that was configured.
+        reason: Option<&'static str>,
+    },
+    /// The next piece of the reply's text.
+    Delta(Arc<str>),
+    /// How it ended: the last event, after everything is stored.
+    End(Arc<RunEnd>),
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct RunEnd {
+    /// The state it ended in.
+    pub state: RunState,
+    /// The stored reply, which may be only a part of what the agent wanted to say.
+    pub message: Option<Message>,
+    /// Why it failed.
+    pub failure: Option<Failure>,
+}
+
+/// The live runs of this server.
+#[derive(Clone, Default)]
+pub(crate) struct Hub {
+    live: Arc<Mutex<HashMap<RunId, Arc<Live>>>>,
+}
+
+/// The log of one live run.
+struct Live {
+    events: Mutex<Vec<RunEvent>>,
+    /// How many events there are.
+    count: watch::Sender<usize>,
+}
+
+impl Hub {
+    /// Opens the log of a run that starts.
+    pub(crate) fn open(&self, run: RunId) -> Publisher {
+        let live = Arc::new(Live { events: Mutex::default(), count: watch::Sender::new(0) });
+        lock(&self.live).insert(run, Arc::clone(&live));
+        Publisher { hub: self.clone(), run, live }
+    }
+
+    /// Watches a live run from its start; `None` if it is not live on this server.
+    pub(crate) fn watch(&self, run: RunId) -> Option<RunWatch> {
+        lock(&self.live).get(&run).map(|live| RunWatch::new(run, live))
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hub({} live)", lock(&self.live).len())
+    }
+}
+
+/// Writes the log of one run. Dropping it closes the log.
+pub(crate) struct Publisher {
+    hub: Hub,
+    run: RunId,
+    live: Arc<Live>,
+}
+
+impl Publisher {
+    /// Shows an event to all watchers.
+    pub(crate) fn publish(&self, event: RunEvent) {
+        let mut events = lock(&self.live.events);
+        events.push(event);
+        let count = events.len();
+        drop(events);
+        self.live.count.send_replace(count);
+    }
+
+    /// Watches the run from its start.
+    pub(crate) fn watch(&self) -> RunWatch {
+        RunWatch::new(self.run, &self.live)
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        lock(&self.hub.live).remove(&self.run);
+    }
+}
+
+/// Watches one run, from its first event to its end.
+pub struct RunWatch {
+    run: RunId,
+    live: Arc<Live>,
+    count: watch::Receiver<usize>,
+    seen: usize,
+}
+
+impl RunWatch {
+    fn new(run: RunId, live: &Arc<Live>) -> Self {
+        Self { run, live: Arc::clone(live), count: live.count.subscribe(), seen: 0 }
+    }
+
+    /// A watch on what is all there already.
+    pub(crate) fn replay(run: RunId, events: Vec<RunEvent>) -> Self {
+        let count = watch::Sender::new(events.len());
+        Self::new(run, &Arc::new(Live { events: Mutex::new(events), count }))
+    }
+
+    /// Which run is watched.
+    #[must_use]
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// The next event, once it is there; `None` after the end.
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub async fn next(&mut self) -> Option<RunEvent> {
+        loop {
+            let ended = {
+                let events = lock(&self.live.events);
+                if let Some(event) = events.get(self.seen) {
+                    self.seen += 1;
+                    return Some(event.clone());
+                }
+                matches!(events.last(), Some(RunEvent::End(_)))
+            };
+            if ended || self.count.wait_for(|count| *count > self.seen).await.is_err() {
+                return None;
+            }
+        }
+    }
+
+    /// How the run ended, once it has.
+    pub async fn end(mut self) -> Option<Arc<RunEnd>> {
+        while let Some(event) = self.next().await {
+            if let RunEvent::End(end) = event {
+                return Some(end);
+            }
+        }
+        None
+    }
+}
+
+impl fmt::Debug for RunWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RunWatch({}, {} seen)", self.run, self.seen)
+    }
+}
+
+/// A log stays usable after a panic elsewhere: each change of it is a single step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delta(text: &str) -> RunEvent {
+        RunEvent::Delta(text.into())
+    }
+
+    fn end() -> RunEvent {
+        RunEvent::End(Arc::new(RunEnd { state: RunState::Completed, message: None, failure: None }))
+    }
+
+    async fn text(mut watch: RunWatch) -> String {
+        let mut text = String::new();
+        while let Some(event) = watch.next().await {
+            if let RunEvent::Delta(delta) = event {
+                text.push_str(&delta);
+            }
+        }
+        text
+    }
+
+    #[tokio::test]
+    async fn early_and_late_watchers_see_the_same() {
+        let hub = Hub::default();
+        let run = RunId::new();
+        let publisher = hub.open(run);
+        let early = tokio::spawn(text(publisher.watch()));
+
+        publisher.publish(delta("a"));
+        let late = tokio::spawn(text(hub.watch(run).unwrap()));
+        publisher.publish(delta("b"));
+        publisher.publish(end());
+
+        assert_eq!(early.await.unwrap(), "ab");
+        assert_eq!(late.await.unwrap(), "ab");
+    }
+
+    #[tokio::test]
+    async fn a_closed_log_ends_its_watchers_and_is_forgotten() {
+        let hub = Hub::default();
+        let run = RunId::new();
+        let publisher = hub.open(run);
+        let watch = publisher.watch();
+
+        drop(publisher);
+
+        assert!(hub.watch(run).is_none());
+        drop(hub);
+        let live = Arc::downgrade(&watch.live);
+        assert!(
+            tokio::time::timeout(std::time::Duration::from_secs(5), watch.end())
+                .await
+                .unwrap()
+                .is_none()
+        );
+        assert!(live.upgrade().is_none());
+    }
+}

@@ -1,0 +1,131 @@
+//! Nexo as one value: a store, and the engine that works on it.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio::runtime::Handle;
+
+use crate::{
+    Dispatcher, MemoryStore, Store,
+    dispatch::Simulator,
+    engine::{Engine, SIMULATOR, Settings},
+};
+
+const HISTORY: u32 = 10;
+const RUN_DEADLINE: Duration = Duration::from_secs(15 * 60);
+
+/// A store, and the engine that works on it. Cheap to clone; two in one process do not meet.
+///
+/// ```
+/// use nexo_core::{AppStore, NewApp, NewMessage, NewThread, MessageStore, Nexo, Role, Scope, ThreadStore};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> nexo_core::Result<()> {
+/// let nexo = Nexo::builder().build();
+/// let store = nexo.store();
+/// let app = store.create_app(NewApp::new("bakery".parse().unwrap(), "Bakery desk")).await?;
+/// let scope = Scope::App(app.id);
+/// let (thread, _) = store.create_thread(&scope, app.id, NewThread::default()).await?;
+/// let question = NewMessage::new(Role::User, "Is the rye bread vegan?");
+/// store.append_message(&scope, app.id, thread.id, question).await?;
+///
+/// let run = nexo.engine().start(&scope, app.id, thread.id).await?;
+/// let reply = run.end().await.unwrap().message.clone().unwrap();
+/// assert_eq!(reply.content.as_deref(), Some("Echo: Is the rye bread vegan?"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Nexo {
+    store: Arc<dyn Store>,
+    engine: Engine,
+}
+
+impl Nexo {
+    /// Begins to put one together; without more it keeps everything in memory.
+    #[must_use]
+    pub fn builder() -> NexoBuilder {
+        NexoBuilder::default()
+    }
+
+    /// Where everything is kept.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// What carries the runs.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+}
+
+/// Puts a [`Nexo`] together.
+#[derive(Debug)]
+pub struct NexoBuilder {
+    store: Option<Arc<dyn Store>>,
+    dispatchers: HashMap<String, Arc<dyn Dispatcher>>,
+    settings: Settings,
+}
+
+impl Default for NexoBuilder {
+    fn default() -> Self {
+        let simulator: Arc<dyn Dispatcher> = Arc::new(Simulator);
+        Self {
+            store: None,
+            dispatchers: HashMap::from([(SIMULATOR.to_owned(), simulator)]),
+            settings: Settings { history: HISTORY, deadline: RUN_DEADLINE, exclusive: false },
+        }
+    }
+}
+
+impl NexoBuilder {
+    /// Where everything is kept; in memory if it is not said.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// How agents of one kind are reached. The kind `simulator` is there from the start.
+    #[must_use]
+    pub fn dispatcher(mut self, kind: impl Into<String>, dispatcher: Arc<dyn Dispatcher>) -> Self {
+        self.dispatchers.insert(kind.into(), dispatcher);
+        self
+    }
+
+    /// How many of the newest messages an agent is told; 10 if it is not said.
+    #[must_use]
+    pub fn history(mut self, messages: u32) -> Self {
+        self.settings.history = messages;
+        self
+    }
+
+    /// How long a run may take in all; 15 minutes if it is not said.
+    #[must_use]
+    pub fn run_deadline(mut self, deadline: Duration) -> Self {
+        self.settings.deadline = deadline;
+        self
+    }
+
+    /// No other server can be working on the store: runs found under way when it signs on
+    /// were left behind, and need not be waited for.
+    #[must_use]
+    pub fn exclusive(mut self) -> Self {
+        self.settings.exclusive = true;
+        self
+    }
+
+    /// Puts it together. Runs will live on the tokio runtime that this is called in.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn build(self) -> Nexo {
+        let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
+        let engine =
+            Engine::new(Arc::clone(&store), self.dispatchers, self.settings, Handle::current());
+        Nexo { store, engine }
+    }
+}

@@ -1,0 +1,149 @@
+//! Messages.
+
+use async_trait::async_trait;
+
+use super::{
+    MemoryStore,
+    state::{State, ThreadRow},
+};
+use crate::{
+    AppId, Error, Message, MessageId, MessageRange, MessageStore, NewMessage, Result, Role, Scope,
+    ThreadId, ThreadStatus, Timestamp,
+};
+
+impl State {
+    /// Appends a message to a thread that was found in this step, and touches the thread.
+    pub(super) fn append(&mut self, thread: ThreadId, new: NewMessage, now: Timestamp) -> Message {
+        let row = self.found_thread(thread);
+        let message = Message {
+            id: MessageId::new(),
+            thread,
+            seq: i64::try_from(row.messages.len()).unwrap_or(i64::MAX).saturating_add(1),
+            role: new.role,
+            content: new.content,
+            content_json: new.content_json,
+            created_at: now,
+        };
+        row.messages.push(message.clone());
+        self.messages.insert(message.id, (thread, message.seq));
+        self.change_thread(thread, |thread| thread.touch(now));
+        message
+    }
+
+    /// The customer has said something. A thread that was made before there were subscribers
+    /// gets its own now.
+    fn hear_customer(&mut self, thread: ThreadId, now: Timestamp) {
+        let row = &self.found_thread(thread).thread;
+        let (app, known, customer) = (row.app, row.subscriber, row.customer());
+        let subscriber = known.or_else(|| {
+            customer.map(|customer| self.attach_subscriber(thread, app, &customer, now))
+        });
+        if let Some(subscriber) = subscriber {
+            self.change_subscriber(subscriber, |subscriber| {
+                subscriber.last_seen_at = Some(now);
+                subscriber.last_message_at = Some(now);
+            });
+        }
+    }
+}
+
+impl ThreadRow {
+    /// Up to `limit` of the newest messages with a `seq` below `before`.
+    pub(super) fn newest(&self, before: Option<i64>, limit: u32) -> &[Message] {
+        let end = before.map_or(self.messages.len(), |before| self.index(before.saturating_sub(1)));
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        &self.messages[end.saturating_sub(limit)..end]
+    }
+
+    fn oldest(&self, after: i64, limit: u32) -> &[Message] {
+        let start = self.index(after);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        &self.messages[start..start.saturating_add(limit).min(self.messages.len())]
+    }
+
+    /// How many messages have a `seq` of at most `seq`: they are numbered without gaps.
+    fn index(&self, seq: i64) -> usize {
+        usize::try_from(seq.max(0)).unwrap_or(usize::MAX).min(self.messages.len())
+    }
+
+    fn message(&self, seq: i64) -> Option<&Message> {
+        self.messages.get(usize::try_from(seq.checked_sub(1)?).ok()?)
+    }
+}
+
+#[async_trait]
+impl MessageStore for MemoryStore {
+    async fn append_message(
+        &self,
+        scope: &Scope,
+        app: AppId,
+        thread: ThreadId,
+        message: NewMessage,
+    ) -> Result<Message> {
+        self.step(|state, now| {
+            let row = state.thread_in(scope, app, thread)?;
+            if row.thread.status == ThreadStatus::Deleted && !message.to_deleted {
+                return Err(Error::Conflict("the thread is deleted"));
+            }
+            if message.role == Role::User {
+                state.hear_customer(thread, now);
+            }
+            Ok(state.append(thread, message, now))
+        })
+    }
+
+    async fn list_messages(
+        &self,
+        scope: &Scope,
+        app: AppId,
+        thread: ThreadId,
+        range: MessageRange,
+        limit: u32,
+    ) -> Result<Vec<Message>> {
+        self.step(|state, _| {
+            let row = state.thread_in(scope, app, thread)?;
+            Ok(match range {
+                MessageRange::Newest { before } => row.newest(before, limit).to_vec(),
+                MessageRange::After(seq) => row.oldest(seq, limit).to_vec(),
+            })
+        })
+    }
+
+    async fn get_message(&self, scope: &Scope, message: MessageId) -> Result<Message> {
+        self.step(|state, _| {
+            let (thread, seq) = *state.messages.get(&message).ok_or(Error::MessageNotFound)?;
+            let row = state.thread(scope, thread).map_err(|_| Error::MessageNotFound)?;
+            row.message(seq).cloned().ok_or(Error::MessageNotFound)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{AppStore, NewApp, NewThread, SubscriberStore, ThreadStore};
+
+    #[tokio::test]
+    async fn a_thread_from_before_subscribers_gets_its_own_when_the_customer_speaks() {
+        let store = MemoryStore::new();
+        let all = Scope::Everything;
+        let app = store.create_app(NewApp::new("ann".parse().unwrap(), "Shop")).await.unwrap().id;
+        let thread = store.create_thread(&all, app, NewThread::default()).await.unwrap().0.id;
+        store.step(|state, _| {
+            state.found_thread(thread).thread.customer_id = Some("carl".into());
+        });
+
+        let hello = |role| NewMessage::new(role, "Hello");
+        store.append_message(&all, app, thread, hello(Role::Assistant)).await.unwrap();
+        assert_eq!(store.get_thread(&all, thread).await.unwrap().subscriber, None);
+        let said = store.append_message(&all, app, thread, hello(Role::User)).await.unwrap();
+
+        let healed = store.get_thread(&all, thread).await.unwrap().subscriber.unwrap();
+        let subscriber = store.get_subscriber(&all, app, healed).await.unwrap();
+        assert_eq!(subscriber.customer_id, "carl");
+        assert_eq!(subscriber.last_message_at, Some(said.created_at));
+        let threads =
+            store.list_subscriber_threads(&all, app, healed, None, 10).await.unwrap().items;
+        assert_eq!(threads.len(), 1);
+    }
+}

@@ -1,0 +1,358 @@
+//! A store with one fault. It works on the store in memory, and spoils what goes in or out.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use nexo_core::{accounts::*, *};
+
+/// What the store does wrong.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Fault {
+    LosesScope,
+    WidensCustomers,
+    RepeatsSeq,
+    TrimsText,
+    RewritesJson,
+    IgnoresLabel,
+    ForgetsGreeting,
+    FoldsCustomers,
+    IgnoresFence,
+    SwallowsReply,
+    ReplacesConfig,
+    EndsSecretsAtOnce,
+    LosesKeys,
+    SkipsRows,
+    IgnoresCursors,
+    KnowsWildcards,
+    TakesNoStatusForAny,
+    CountsThePage,
+    MixesUpServers,
+    DamagesBytes,
+    ForgetsSettings,
+    AllowsTwins,
+    IgnoresConditions,
+    LeasesNothing,
+    AllowsOneMore,
+}
+
+#[derive(Debug)]
+pub(crate) struct FaultyStore {
+    sound: MemoryStore,
+    fault: Option<Fault>,
+}
+
+impl FaultyStore {
+    pub(crate) fn new(fault: Option<Fault>) -> Self {
+        Self { sound: MemoryStore::new(), fault }
+    }
+}
+
+/// What goes through the store, and may be spoilt on its way.
+trait Passing: Sized {
+    fn spoil(self, _fault: Fault) -> Self {
+        self
+    }
+
+    fn pass(self, fault: Option<Fault>) -> Self {
+        match fault {
+            Some(fault) => self.spoil(fault),
+            None => self,
+        }
+    }
+}
+
+macro_rules! unspoilt {
+    ($($type:ty),* $(,)?) => {$(impl Passing for $type {})*};
+}
+
+unspoilt! {
+    (), u32, &OwnerId, AppId, AgentId, SubscriberId, ThreadId, MessageId, RunId, UserId, MailId,
+    NewApp, App, Agent, Vec<Agent>, Subscriber, Thread, ThreadChanges, MessageRange, PageRequest,
+    StartRun, StartedRun, Run, Vec<RunId>, User, Option<User>, MailKind, Vec<Mail>, String,
+    LimitDecision, Delivery,
+}
+
+impl Passing for &Scope {
+    fn spoil(self, fault: Fault) -> Self {
+        static EVERYTHING: Scope = Scope::Everything;
+        match (fault, self) {
+            (Fault::LosesScope, _) => &EVERYTHING,
+            // One leaked scope for each call of a test is little.
+            (Fault::WidensCustomers, Scope::Subscriber { app, .. }) => {
+                Box::leak(Box::new(Scope::App(*app)))
+            }
+            _ => self,
+        }
+    }
+}
+
+impl Passing for Message {
+    fn spoil(self, fault: Fault) -> Self {
+        let seq = if fault == Fault::RepeatsSeq { (self.seq + 1) / 2 } else { self.seq };
+        Self { seq, ..self }
+    }
+}
+
+impl Passing for Option<Message> {
+    fn spoil(self, fault: Fault) -> Self {
+        self.map(|message| message.spoil(fault))
+    }
+}
+
+impl Passing for (Thread, Option<Message>) {
+    fn spoil(self, fault: Fault) -> Self {
+        (self.0, self.1.spoil(fault))
+    }
+}
+
+impl Passing for Vec<Message> {
+    fn spoil(self, fault: Fault) -> Self {
+        self.into_iter().map(|message| message.spoil(fault)).collect()
+    }
+}
+
+impl Passing for NewMessage {
+    fn spoil(mut self, fault: Fault) -> Self {
+        match fault {
+            Fault::TrimsText => self.content = self.content.map(|text| text.trim().to_owned()),
+            Fault::RewritesJson => self.content_json = self.content_json.to_map().into(),
+            Fault::IgnoresLabel => self.to_deleted = true,
+            _ => {}
+        }
+        self
+    }
+}
+
+impl Passing for NewThread {
+    fn spoil(mut self, fault: Fault) -> Self {
+        match fault {
+            Fault::ForgetsGreeting => self.greeting = None,
+            Fault::FoldsCustomers => {
+                self.customer_id = self.customer_id.map(|customer| customer.to_lowercase());
+            }
+            _ => {}
+        }
+        self
+    }
+}
+
+impl Passing for FinishRun {
+    fn spoil(mut self, fault: Fault) -> Self {
+        match fault {
+            Fault::IgnoresFence => self.fence = 1,
+            Fault::SwallowsReply => self.reply = None,
+            _ => {}
+        }
+        self
+    }
+}
+
+impl Passing for AppChanges {
+    fn spoil(mut self, fault: Fault) -> Self {
+        match (fault, self.config.take()) {
+            (Fault::ReplacesConfig, Some(ConfigChange::Merge(patch))) => {
+                self.config = Some(ConfigChange::Replace(patch));
+            }
+            (_, config) => self.config = config,
+        }
+        if fault == Fault::EndsSecretsAtOnce {
+            self.secret_overlap = Duration::ZERO;
+        }
+        self
+    }
+}
+
+impl Passing for Vec<AppKey> {
+    fn spoil(self, fault: Fault) -> Self {
+        if fault == Fault::LosesKeys { Self::new() } else { self }
+    }
+}
+
+/// A row too few, where the next page goes on behind it.
+impl<T> Passing for CursorPage<T> {
+    fn spoil(mut self, fault: Fault) -> Self {
+        if fault == Fault::SkipsRows && self.next.is_some() {
+            self.items.pop();
+        }
+        self
+    }
+}
+
+impl<T> Passing for Page<T> {
+    fn spoil(mut self, fault: Fault) -> Self {
+        if fault == Fault::CountsThePage {
+            self.total = self.items.len() as u64;
+        }
+        self
+    }
+}
+
+impl Passing for Option<&Cursor> {
+    fn spoil(self, fault: Fault) -> Self {
+        self.filter(|_| fault != Fault::IgnoresCursors)
+    }
+}
+
+impl Passing for &ThreadFilter {
+    fn spoil(self, fault: Fault) -> Self {
+        static ANY: ThreadFilter = ThreadFilter { customer_id: None, statuses: None };
+        let none = self.statuses.as_ref().is_some_and(Vec::is_empty);
+        if fault == Fault::TakesNoStatusForAny && none { &ANY } else { self }
+    }
+}
+
+impl Passing for ServerId {
+    fn spoil(self, fault: Fault) -> Self {
+        if fault == Fault::MixesUpServers { Self::new() } else { self }
+    }
+}
+
+impl Passing for Vec<Delivery> {
+    fn spoil(mut self, fault: Fault) -> Self {
+        if fault == Fault::DamagesBytes {
+            for delivery in &mut self {
+                let text = String::from_utf8_lossy(&delivery.request_body).into_owned();
+                delivery.request_body = text.into_bytes();
+            }
+        }
+        self
+    }
+}
+
+/// A search, an address, a key, or the name or value of a setting.
+impl Passing for &str {
+    fn spoil(self, fault: Fault) -> Self {
+        match fault {
+            Fault::KnowsWildcards => self.trim_matches('%'),
+            Fault::ForgetsSettings if self == "one" || self == "secret" => {
+                Box::leak(ServerId::new().to_string().into_boxed_str())
+            }
+            _ => self,
+        }
+    }
+}
+
+impl Passing for NewUser {
+    fn spoil(mut self, fault: Fault) -> Self {
+        if fault == Fault::AllowsTwins {
+            self.email = format!("{} {}", UserId::new(), self.email);
+        }
+        self
+    }
+}
+
+impl Passing for UserChanges {
+    fn spoil(mut self, fault: Fault) -> Self {
+        if fault == Fault::IgnoresConditions {
+            (self.if_email, self.if_hashed_password) = (None, None);
+        }
+        self
+    }
+}
+
+impl Passing for Duration {
+    fn spoil(self, fault: Fault) -> Self {
+        if fault == Fault::LeasesNothing { Self::ZERO } else { self }
+    }
+}
+
+impl Passing for Rate {
+    fn spoil(self, fault: Fault) -> Self {
+        Self { burst: self.burst + u32::from(fault == Fault::AllowsOneMore), ..self }
+    }
+}
+
+macro_rules! passing {
+    ($($store:ident { $(fn $method:ident($($arg:ident: $type:ty),*) -> $out:ty;)* })*) => {$(
+        #[async_trait]
+        impl $store for FaultyStore {
+            $(
+                async fn $method(&self, $($arg: $type),*) -> Result<$out> {
+                    let out = self.sound.$method($($arg.pass(self.fault)),*).await?;
+                    Ok(out.pass(self.fault))
+                }
+            )*
+        }
+    )*};
+}
+
+passing! {
+    AppStore {
+        fn create_app(app: NewApp) -> App;
+        fn get_app(scope: &Scope, app: AppId) -> App;
+        fn list_apps(owner: &OwnerId, page: PageRequest) -> Page<App>;
+        fn update_app(scope: &Scope, app: AppId, changes: AppChanges) -> App;
+        fn delete_app(scope: &Scope, app: AppId) -> ();
+    }
+    AgentStore {
+        fn get_agent(scope: &Scope, app: AppId, agent: AgentId) -> Agent;
+        fn list_agents(scope: &Scope, app: AppId) -> Vec<Agent>;
+    }
+    KeyStore {
+        fn valid_keys(app: AppId) -> Vec<AppKey>;
+    }
+    SubscriberStore {
+        fn get_subscriber(scope: &Scope, app: AppId, subscriber: SubscriberId) -> Subscriber;
+        fn list_subscribers(
+            scope: &Scope, app: AppId, search: &str, cursor: Option<&Cursor>, limit: u32
+        ) -> CursorPage<SubscriberSummary>;
+        fn list_subscriber_threads(
+            scope: &Scope, app: AppId, subscriber: SubscriberId, cursor: Option<&Cursor>, limit: u32
+        ) -> CursorPage<ThreadSummary>;
+    }
+    ThreadStore {
+        fn create_thread(
+            scope: &Scope, app: AppId, thread: NewThread
+        ) -> (Thread, Option<Message>);
+        fn get_thread(scope: &Scope, thread: ThreadId) -> Thread;
+        fn list_threads(
+            scope: &Scope, app: AppId, filter: &ThreadFilter, cursor: Option<&Cursor>, limit: u32
+        ) -> CursorPage<Thread>;
+        fn update_thread(scope: &Scope, thread: ThreadId, changes: ThreadChanges) -> Thread;
+        fn delete_thread(scope: &Scope, thread: ThreadId) -> ();
+    }
+    MessageStore {
+        fn append_message(
+            scope: &Scope, app: AppId, thread: ThreadId, message: NewMessage
+        ) -> Message;
+        fn list_messages(
+            scope: &Scope, app: AppId, thread: ThreadId, range: MessageRange, limit: u32
+        ) -> Vec<Message>;
+        fn get_message(scope: &Scope, message: MessageId) -> Message;
+    }
+    RunStore {
+        fn start_run(scope: &Scope, start: StartRun) -> StartedRun;
+        fn finish_run(finish: FinishRun) -> Option<Message>;
+        fn get_run(scope: &Scope, run: RunId) -> Run;
+        fn interrupt_orphans(server: ServerId, silence: Duration) -> Vec<RunId>;
+    }
+    DeliveryStore {
+        fn record_delivery(delivery: Delivery) -> ();
+        fn list_deliveries(scope: &Scope, run: RunId) -> Vec<Delivery>;
+    }
+    ServerStore {
+        fn beat(server: ServerId) -> ();
+        fn retire(server: ServerId) -> ();
+        fn pin_setting(name: &str, value: &str) -> String;
+        fn ping() -> ();
+    }
+    UserStore {
+        fn create_user(user: NewUser) -> User;
+        fn find_user(user: UserId) -> Option<User>;
+        fn find_user_by_email(email: &str) -> Option<User>;
+        fn update_user(user: UserId, changes: UserChanges) -> User;
+        fn upgrade_password_hash(user: UserId, old: &str, new: &str) -> ();
+        fn delete_user(user: UserId) -> ();
+    }
+    MailStore {
+        fn queue_mail(email: &str, kind: MailKind) -> ();
+        fn claim_mails(limit: u32, lease: Duration) -> Vec<Mail>;
+        fn postpone_mail(mail: MailId, delay: Duration) -> ();
+        fn remove_mail(mail: MailId) -> ();
+    }
+    LimitStore {
+        fn take_limit(key: &str, rate: Rate) -> LimitDecision;
+        fn peek_limit(key: &str, rate: Rate) -> LimitDecision;
+        fn prune_limits() -> ();
+    }
+}

@@ -1,0 +1,212 @@
+//! The API's state and settings.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use http::HeaderName;
+use nexo_core::{
+    AppId, Engine, Error, Failure, Nexo, Scope, Store, ThreadId,
+    dispatch::webhook::{Guard, WebhookDispatcher},
+};
+
+use crate::{
+    ApiError,
+    auth::{Accounts, Authenticator, Throttle},
+    cors::Cors,
+    routes::Routes,
+    table::Table,
+};
+
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+const HEARTBEAT: Duration = Duration::from_secs(15);
+const GREETING: &str = "Welcome! How can I help you today?";
+
+/// What is not decided by the contract.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The names of the headers that partners send.
+    pub headers: PartnerHeaders,
+    /// The origins whose pages may call; off unless it is set, since the host application
+    /// may have rules of its own.
+    pub cors: Cors,
+    /// The most bytes that a request's body may have.
+    pub max_body_bytes: usize,
+    /// After how much silence an event stream carries a comment.
+    pub heartbeat: Duration,
+    /// For how long a replaced webhook secret stays valid beside the new one.
+    pub secret_overlap: Duration,
+    /// Whether messages may go to threads that are labelled deleted.
+    pub post_to_deleted: bool,
+    /// How a new thread is greeted where the app says nothing else.
+    pub greeting: String,
+    /// Whether the nearest proxy's `X-Forwarded-For` says where a client calls from.
+    pub trust_forwarded_for: bool,
+    /// Where the OpenAPI document is served; empty turns it and the pages off.
+    pub openapi_path: &'static str,
+}
+
+/// The names of the headers that partners send.
+#[derive(Clone, Debug)]
+pub struct PartnerHeaders {
+    /// Names the app.
+    pub app_id: HeaderName,
+    /// Shows that the partner knows its secret.
+    pub app_secret: HeaderName,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            headers: PartnerHeaders {
+                app_id: HeaderName::from_static("x-app-id"),
+                app_secret: HeaderName::from_static("x-app-secret"),
+            },
+            cors: Cors::Off,
+            max_body_bytes: MAX_BODY_BYTES,
+            heartbeat: HEARTBEAT,
+            secret_overlap: Duration::from_secs(3_600),
+            post_to_deleted: true,
+            greeting: GREETING.to_owned(),
+            trust_forwarded_for: false,
+            openapi_path: "/openapi.json",
+        }
+    }
+}
+
+/// The REST API of one [`Nexo`]. Cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    nexo: Nexo,
+    authenticator: Arc<dyn Authenticator>,
+    accounts: Option<Accounts>,
+    webhooks: WebhookDispatcher,
+    throttle: Throttle,
+    settings: Settings,
+}
+
+impl Api {
+    /// The API of `nexo` with somebody else's login.
+    ///
+    /// `webhooks` calls what the tester is asked to call, and its guard judges the addresses
+    /// that are stored: give it the same that the engine has.
+    #[must_use]
+    pub fn new(
+        nexo: Nexo,
+        authenticator: Arc<dyn Authenticator>,
+        webhooks: WebhookDispatcher,
+    ) -> Self {
+        let throttle = Throttle::off();
+        let settings = Settings::default();
+        let inner = Inner { nexo, authenticator, accounts: None, webhooks, throttle, settings };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The API of `nexo` with the built-in accounts: adds the endpoints under `/auth` and
+    /// `/users`.
+    #[must_use]
+    pub fn with_accounts(nexo: Nexo, accounts: Accounts, webhooks: WebhookDispatcher) -> Self {
+        let mut api = Self::new(nexo, Arc::new(accounts.clone()), webhooks);
+        api.change(|inner| inner.accounts = Some(accounts));
+        api
+    }
+
+    /// With these settings.
+    #[must_use]
+    pub fn with_settings(mut self, settings: Settings) -> Self {
+        self.change(|inner| inner.settings = settings);
+        self
+    }
+
+    /// With these rate limits; without, nothing is limited.
+    #[must_use]
+    pub fn with_throttle(mut self, throttle: Throttle) -> Self {
+        self.change(|inner| inner.throttle = throttle);
+        self
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Inner)) {
+        change(Arc::get_mut(&mut self.inner).expect("nobody else has it while it is built"));
+    }
+
+    /// The routes, for an adapter to register.
+    #[must_use]
+    pub fn routes(&self) -> Routes {
+        Routes::new(self.table(), self.clone())
+    }
+
+    /// The OpenAPI document, with operation ids as they are served.
+    #[must_use]
+    pub fn openapi(&self) -> serde_json::Value {
+        let document = crate::openapi::document(&self.table());
+        serde_json::to_value(document).expect("a document is plain data")
+    }
+
+    /// The OpenAPI document for generators of clients: the tags are cut off from the
+    /// operation ids.
+    #[must_use]
+    pub fn openapi_for_clients(&self) -> serde_json::Value {
+        crate::openapi::without_tags(&crate::openapi::document(&self.table()))
+    }
+
+    fn table(&self) -> Table {
+        crate::table(self.inner.accounts.is_some(), self.settings().openapi_path)
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &**self.inner.nexo.store()
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        self.inner.nexo.engine()
+    }
+
+    pub(crate) fn webhooks(&self) -> &WebhookDispatcher {
+        &self.inner.webhooks
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    pub(crate) fn throttle(&self) -> &Throttle {
+        &self.inner.throttle
+    }
+
+    pub(crate) fn authenticator(&self) -> &dyn Authenticator {
+        &*self.inner.authenticator
+    }
+
+    /// The built-in accounts.
+    pub(crate) fn accounts(&self) -> &Accounts {
+        self.inner.accounts.as_ref().expect("rows that need accounts are there only with them")
+    }
+
+    /// Looks an app up, and a thread of it, for a request that is about to be refused for
+    /// something else: that they do not exist for the caller comes first.
+    pub(crate) async fn confirm_thread(
+        &self,
+        scope: &Scope,
+        app: AppId,
+        thread: Option<ThreadId>,
+    ) -> Result<(), ApiError> {
+        self.store().get_app(scope, app).await?;
+        let Some(thread) = thread else { return Ok(()) };
+        let found = self.store().get_thread(scope, thread).await?;
+        if found.app == app { Ok(()) } else { Err(Error::ThreadNotFound(thread).into()) }
+    }
+
+    /// Whether a webhook address may be stored. Names are resolved only when it is called.
+    pub(crate) fn check_webhook_url(&self, url: &str) -> Result<(), Failure> {
+        let guard: &Guard = self.webhooks().guard();
+        guard.check_url(url).map(drop)
+    }
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api").field("settings", &self.inner.settings).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,216 @@
+//! Access: who calls, and how far they can see.
+//!
+//! The access type in a handler's signature says who may call. Looking up what the path names
+//! is left to the store's own method, which goes through the scope; only when the request is
+//! refused for something else is it looked up here, since "not found" comes first.
+
+use std::marker::PhantomData;
+
+use futures::FutureExt;
+use nexo_core::{AppId, Principal, Scope, ThreadId};
+
+use super::{Input, Reject, query::cut};
+use crate::{Api, ApiError, Request, auth::partner, openapi::Operation};
+
+/// Who may call a route.
+pub(crate) trait Callers: Send + Sync + 'static {
+    /// Whether a partner's backend may.
+    const PARTNERS: PartnerAccess;
+}
+
+/// Whether partners may call a route.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PartnerAccess {
+    /// They may not; their headers are not even looked at.
+    Denied,
+    /// They may, in every app.
+    Allowed,
+    /// They may in apps whose configuration grants this scope.
+    Granted(&'static str),
+}
+
+/// Owners only.
+pub(crate) struct OwnerOnly;
+
+impl Callers for OwnerOnly {
+    const PARTNERS: PartnerAccess = PartnerAccess::Denied;
+}
+
+/// Owners and partners.
+pub(crate) struct Partners;
+
+impl Callers for Partners {
+    const PARTNERS: PartnerAccess = PartnerAccess::Allowed;
+}
+
+/// A scope that an app can grant its partners.
+pub(crate) trait PartnerScope: Send + Sync + 'static {
+    /// The scope's name.
+    const NAME: &'static str;
+}
+
+/// Owners, and partners whom the app's configuration grants the scope.
+pub(crate) struct PartnersWith<S>(PhantomData<S>);
+
+impl<S: PartnerScope> Callers for PartnersWith<S> {
+    const PARTNERS: PartnerAccess = PartnerAccess::Granted(S::NAME);
+}
+
+/// An owner, on a route that names nothing by itself.
+pub(crate) struct Access {
+    pub(crate) principal: Principal,
+    pub(crate) scope: Scope,
+}
+
+impl Input for Access {
+    async fn take(request: &mut Request, api: &Api) -> Result<Self, Reject> {
+        let principal = owner(request, api).await?.ok_or(ApiError::UNAUTHORIZED)?;
+        Ok(Self { scope: principal.scope(), principal })
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.needs_bearer();
+    }
+}
+
+/// Somebody who may use an app, which the path names.
+pub(crate) struct AppAccess<C> {
+    pub(crate) scope: Scope,
+    pub(crate) app: AppId,
+    callers: PhantomData<C>,
+}
+
+impl<C: Callers> Input for AppAccess<C> {
+    async fn take(request: &mut Request, api: &Api) -> Result<Self, Reject> {
+        let (scope, app) = authorize::<C>(request, api).await?;
+        if C::PARTNERS == PartnerAccess::Allowed {
+            confirm(request, api, &scope, app, None);
+        }
+        Ok(Self { scope, app, callers: PhantomData })
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        describe::<C>(operation);
+    }
+}
+
+/// Somebody who may use a thread of an app, which the path names both.
+pub(crate) struct ThreadAccess<C> {
+    pub(crate) scope: Scope,
+    pub(crate) app: AppId,
+    pub(crate) thread: ThreadId,
+    callers: PhantomData<C>,
+}
+
+impl<C: Callers> Input for ThreadAccess<C> {
+    async fn take(request: &mut Request, api: &Api) -> Result<Self, Reject> {
+        let (scope, app) = authorize::<C>(request, api).await?;
+        let thread = cut::<ThreadId>(request);
+        if C::PARTNERS == PartnerAccess::Allowed {
+            confirm(request, api, &scope, app, thread.as_ref().ok().copied());
+        }
+        Ok(Self { scope, app, thread: thread?, callers: PhantomData })
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        describe::<C>(operation);
+        operation.path_param::<ThreadId>("thread_id");
+    }
+}
+
+fn describe<C: Callers>(operation: &mut Operation<'_>) {
+    if C::PARTNERS != PartnerAccess::Allowed {
+        operation.needs_bearer();
+    }
+    operation.path_param::<AppId>("app_id");
+}
+
+/// Finds out who calls. Where partners may, the app's id is read first, since their headers
+/// are compared with it; elsewhere who calls comes before anything in the path.
+async fn authorize<C: Callers>(
+    request: &mut Request,
+    api: &Api,
+) -> Result<(Scope, AppId), Reject> {
+    match C::PARTNERS {
+        PartnerAccess::Denied => {
+            let principal = owner(request, api).await?.ok_or(ApiError::UNAUTHORIZED)?;
+            Ok((principal.scope(), cut::<AppId>(request)?))
+        }
+        PartnerAccess::Allowed => {
+            let app = cut::<AppId>(request).map_err(stop)?;
+            if let Some(credentials) = partner::credentials(request, api) {
+                partner::authenticate(request, api, app, &credentials).await?;
+                return Ok((Scope::App(app), app));
+            }
+            let principal = owner(request, api).await?.ok_or(ApiError::PARTNER_UNAUTHORIZED)?;
+            Ok((principal.scope(), app))
+        }
+        PartnerAccess::Granted(name) => {
+            let app = cut::<AppId>(request);
+            if let Some(app) = granted_partner(request, api, name, app.as_ref().ok()).await? {
+                return Ok((Scope::App(app), app));
+            }
+            let principal = owner(request, api).await?.ok_or(ApiError::UNAUTHORIZED)?;
+            Ok((principal.scope(), app?))
+        }
+    }
+}
+
+/// The partner's app, if the request has a partner's headers and that app grants the scope.
+/// Where it does not, the headers count for nothing. `app` is the one that the path names.
+async fn granted_partner(
+    request: &Request,
+    api: &Api,
+    name: &str,
+    app: Option<&AppId>,
+) -> Result<Option<AppId>, ApiError> {
+    let Some(credentials) = partner::credentials(request, api) else { return Ok(None) };
+    let Some(app) = app.copied().or_else(|| credentials.app()) else { return Ok(None) };
+    if !partner::scopes(api, app).await?.iter().any(|scope| scope == name) {
+        return Ok(None);
+    }
+    partner::authenticate(request, api, app, &credentials).await?;
+    Ok(Some(app))
+}
+
+/// Somebody who may use a thread, on a route that names no app.
+pub(crate) struct OwnThread<S> {
+    pub(crate) scope: Scope,
+    pub(crate) thread: ThreadId,
+    granted: PhantomData<S>,
+}
+
+impl<S: PartnerScope> Input for OwnThread<S> {
+    async fn take(request: &mut Request, api: &Api) -> Result<Self, Reject> {
+        let scope = match granted_partner(request, api, S::NAME, None).await? {
+            Some(app) => Scope::App(app),
+            None => owner(request, api).await?.ok_or(ApiError::UNAUTHORIZED)?.scope(),
+        };
+        Ok(Self { scope, thread: cut(request)?, granted: PhantomData })
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.needs_bearer();
+        operation.path_param::<ThreadId>("thread_id");
+    }
+}
+
+/// The owner who calls, if it is one.
+pub(crate) async fn owner(request: &Request, api: &Api) -> Result<Option<Principal>, ApiError> {
+    let principal = api.authenticator().authenticate(&request.headers).await?;
+    Ok(principal.filter(|principal| matches!(principal, Principal::Owner { .. })))
+}
+
+/// A violation that ends the request, rather than being collected with others.
+fn stop(reject: Reject) -> Reject {
+    match reject {
+        Reject::Invalid(violations) => Reject::Stop(ApiError::invalid(violations)),
+        stop @ Reject::Stop(_) => stop,
+    }
+}
+
+/// Leaves behind how to look up what the path names.
+fn confirm(request: &mut Request, api: &Api, scope: &Scope, app: AppId, thread: Option<ThreadId>) {
+    let (api, scope) = (api.clone(), scope.clone());
+    request.confirm = Some(async move { api.confirm_thread(&scope, app, thread).await }.boxed());
+}

@@ -1,0 +1,145 @@
+//! Bodies: JSON objects and forms.
+
+use http::header;
+use serde_json::{Map, Value};
+
+use super::{Input, Reject};
+use crate::{
+    Api, Request,
+    openapi::Operation,
+    request::Content,
+    validate::{FromFields, Reader, Violation},
+};
+
+/// A JSON object, read field by field. Its syntax was checked before anything else.
+pub(crate) struct JsonBody<T>(pub(crate) T);
+
+impl<T: FromFields + Send> Input for JsonBody<T> {
+    async fn take(request: &mut Request, api: &Api) -> Result<Self, Reject> {
+        let members = match std::mem::take(&mut request.content) {
+            Content::Json(Value::Object(members)) => members,
+            Content::Json(other) => return Err(not_an_object(other)),
+            Content::Bytes(bytes) if bytes.is_empty() && T::SEPARATE => Map::new(),
+            Content::Bytes(bytes) if !bytes.is_empty() => {
+                return Err(not_an_object(String::from_utf8_lossy(&bytes).into()));
+            }
+            Content::Bytes(_) | Content::Unread => return Err(absent()),
+        };
+        Reader::new(api, "body").read(members).map(Self).map_err(Reject::Invalid)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.body::<T>("application/json");
+    }
+}
+
+fn absent() -> Reject {
+    Reject::Invalid(vec![Violation::new("missing", vec!["body".into()], "Field required")])
+}
+
+fn not_an_object(value: Value) -> Reject {
+    const MSG: &str = "Input should be a valid dictionary or object to extract fields from";
+    let violation = Violation::new("model_attributes_type", vec!["body".into()], MSG);
+    Reject::Invalid(vec![violation.with_input(value)])
+}
+
+/// Whether a body of this content type is JSON; one without a type counts as such.
+pub(crate) fn is_json(request: &Request) -> bool {
+    let Some(value) = request.headers.get(header::CONTENT_TYPE) else { return true };
+    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    let essence = essence.trim().to_ascii_lowercase();
+    essence.is_empty()
+        || essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// A form, read field by field: `application/x-www-form-urlencoded` or `multipart/form-data`.
+pub(crate) struct Form<T>(pub(crate) T);
+
+impl<T: FromFields + Send> Input for Form<T> {
+    async fn take(request: &mut Request, api: &Api) -> Result<Self, Reject> {
+        let fields = match std::mem::take(&mut request.content) {
+            Content::Bytes(bytes) => form_fields(request.header("content-type"), &bytes),
+            Content::Json(_) | Content::Unread => Map::new(),
+        };
+        Reader::new(api, "body").read(fields).map(Self).map_err(Reject::Invalid)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.body::<T>("application/x-www-form-urlencoded");
+    }
+}
+
+fn form_fields(content_type: Option<&str>, body: &[u8]) -> Map<String, Value> {
+    let content_type = content_type.unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return pairs(body);
+    }
+    if essence.eq_ignore_ascii_case("multipart/form-data") {
+        return boundary(content_type).map(|it| parts(&it, body)).unwrap_or_default();
+    }
+    Map::new()
+}
+
+/// The fields of a query or an urlencoded form; of equal names the last counts.
+pub(crate) fn pairs(text: &[u8]) -> Map<String, Value> {
+    url::form_urlencoded::parse(text)
+        .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
+        .collect()
+}
+
+fn boundary(content_type: &str) -> Option<String> {
+    let parameter = content_type.split(';').map(str::trim).find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.eq_ignore_ascii_case("boundary").then(|| value.trim_matches('"').to_owned())
+    });
+    parameter.filter(|boundary| !boundary.is_empty())
+}
+
+/// The text fields of a multipart form. Files and parts that are not UTF-8 are left out.
+fn parts(boundary: &str, body: &[u8]) -> Map<String, Value> {
+    let text = String::from_utf8_lossy(body);
+    text.split(&format!("--{boundary}"))
+        .filter_map(|part| {
+            let (head, value) = part.split_once("\r\n\r\n")?;
+            let value = value.strip_suffix("\r\n").unwrap_or(value);
+            Some((part_name(head)?, Value::String(value.to_owned())))
+        })
+        .collect()
+}
+
+fn part_name(head: &str) -> Option<String> {
+    let line = head
+        .lines()
+        .find(|line| line.to_ascii_lowercase().starts_with("content-disposition:"))?;
+    let named = line.split(';').map(str::trim).find_map(|it| it.strip_prefix("name="))?;
+    Some(named.trim_matches('"').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_multipart_form_gives_its_text_fields() {
+        let body = "--XX\r\nContent-Disposition: form-data; name=\"username\"\r\n\r\na@b.io\r\n\
+                    --XX\r\ncontent-disposition: form-data; name=\"password\"\r\n\r\np\r\nq\r\n--XX--\r\n";
+
+        let fields = form_fields(Some("multipart/form-data; boundary=XX"), body.as_bytes());
+
+        assert_eq!(fields["username"], "a@b.io");
+        assert_eq!(fields["password"], "p\r\nq");
+    }
+
+    #[test]
+    fn an_urlencoded_form_is_decoded() {
+        let fields = form_fields(
+            Some("application/x-www-form-urlencoded; charset=utf-8"),
+            b"username=a%40b.io&password=p+q%26",
+        );
+
+        assert_eq!(fields["username"], "a@b.io");
+        assert_eq!(fields["password"], "p q&");
+    }
+}

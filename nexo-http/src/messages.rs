@@ -1,0 +1,150 @@
+//! Messages: the endpoints for what is said in a thread.
+
+use nexo_core::{
+    JsonObject, Message, MessageId, MessageRange, NewMessage, Role, ThreadId, Timestamp,
+};
+use serde_json::json;
+
+use crate::{
+    Api, ApiError,
+    input::{Access, JsonBody, Partners, Path, Query, State, ThreadAccess},
+    openapi::wire,
+    output::Json,
+    validate::{Content, Given, Int, Violation, fields},
+};
+
+wire! {
+    /// A message, as shown.
+    pub(crate) struct MessageRead {
+        /// The message's id.
+        id: MessageId,
+        /// The thread it was said in.
+        thread_id: ThreadId,
+        /// Its number in the thread, from 1.
+        seq: i64,
+        /// `user`, `assistant`, `system` or `tool`.
+        role: &'static str,
+        /// What was said.
+        content: Option<String>,
+        /// Structured data beside the text.
+        content_json: JsonObject,
+        /// When it was stored.
+        created_at: Timestamp,
+    }
+}
+
+impl From<Message> for MessageRead {
+    fn from(message: Message) -> Self {
+        Self {
+            id: message.id,
+            thread_id: message.thread,
+            seq: message.seq,
+            role: message.role.as_str(),
+            content: message.content,
+            content_json: message.content_json,
+            created_at: message.created_at,
+        }
+    }
+}
+
+fields! {
+    /// What is said.
+    pub(crate) body MessageCreate as "MessageCreate" {
+        /// The text.
+        content: Option<Content>,
+        /// Structured data beside the text.
+        content_json: Given<JsonObject>,
+    }
+}
+
+impl MessageCreate {
+    fn into_message(self, api: &Api, role: Role) -> NewMessage {
+        NewMessage {
+            role,
+            content: self.content.map(|content| content.0),
+            content_json: self.content_json.0.unwrap_or_default(),
+            to_deleted: api.settings().post_to_deleted,
+        }
+    }
+}
+
+fields! {
+    /// Which messages to list.
+    pub(crate) query MessagesQuery as "MessagesQuery" {
+        /// Only those with a smaller `seq`; the newest of them.
+        before_seq: Option<i64>,
+        /// Only those with a greater `seq`; the oldest of them.
+        after_seq: Option<i64>,
+        /// How many at most.
+        limit: Int<1, 200, 50>,
+    }
+}
+
+impl MessagesQuery {
+    fn range(&self) -> Result<MessageRange, ApiError> {
+        match (self.before_seq, self.after_seq) {
+            (before, None) => Ok(MessageRange::Newest { before }),
+            (None, Some(after)) => Ok(MessageRange::After(after)),
+            (Some(_), Some(after)) => Err(both_ways(after)),
+        }
+    }
+}
+
+fn both_ways(after: i64) -> ApiError {
+    let reason = "before_seq and after_seq exclude each other";
+    let loc = vec!["query".into(), "after_seq".into()];
+    let violation = Violation::new("value_error", loc, format!("Value error, {reason}"));
+    let violation = violation.with_input(after.to_string()).with_ctx(json!({ "reason": reason }));
+    ApiError::invalid(vec![violation])
+}
+
+/// Lists messages of a thread, always in rising order of `seq`.
+pub(crate) async fn list_messages(
+    State(api): State,
+    access: ThreadAccess<Partners>,
+    Query(query): Query<MessagesQuery>,
+) -> Result<Json<Vec<MessageRead>>, ApiError> {
+    let ThreadAccess { scope, app, thread, .. } = access;
+    let range = match query.range() {
+        Ok(range) => range,
+        Err(error) => {
+            api.confirm_thread(&scope, app, Some(thread)).await?;
+            return Err(error);
+        }
+    };
+    let limit = query.limit.get();
+    let messages = api.store().list_messages(&scope, app, thread, range, limit).await?;
+    Ok(Json(messages.into_iter().map(MessageRead::from).collect()))
+}
+
+/// Appends a message from the customer. It does not start a run.
+pub(crate) async fn create_message(
+    State(api): State,
+    access: ThreadAccess<Partners>,
+    JsonBody(body): JsonBody<MessageCreate>,
+) -> Result<Json<MessageRead>, ApiError> {
+    let ThreadAccess { scope, app, thread, .. } = access;
+    let message = body.into_message(&api, Role::User);
+    Ok(Json(api.store().append_message(&scope, app, thread, message).await?.into()))
+}
+
+/// Appends a message that a person writes in the agent's place.
+pub(crate) async fn create_assistant_message(
+    State(api): State,
+    access: ThreadAccess<Partners>,
+    JsonBody(body): JsonBody<MessageCreate>,
+) -> Result<Json<MessageRead>, ApiError> {
+    let ThreadAccess { scope, app, thread, .. } = access;
+    let mut message = body.into_message(&api, Role::Assistant);
+    message.content_json = message.content_json.with("source", "dashboard_agent");
+    Ok(Json(api.store().append_message(&scope, app, thread, message).await?.into()))
+}
+
+/// Gets a message.
+pub(crate) async fn get_message(
+    State(api): State,
+    access: Access,
+    Path(message): Path<MessageId>,
+) -> Result<Json<MessageRead>, ApiError> {
+    Ok(Json(api.store().get_message(&access.scope, message).await?.into()))
+}

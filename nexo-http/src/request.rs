@@ -1,0 +1,110 @@
+//! Requests, as they come from whichever web framework.
+
+use std::{net::IpAddr, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, future::BoxFuture, stream::BoxStream};
+use http::{HeaderMap, Method, header};
+use nexo_core::BoxError;
+use serde_json::Value;
+
+use crate::{ApiError, path};
+
+/// How long a client may take to send its whole body.
+const BODY_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A request's body while it arrives.
+pub type BodyStream = BoxStream<'static, Result<Bytes, BoxError>>;
+
+/// Looks up what a request's access names; fails as the contract's order of checks demands.
+pub(crate) type Confirm = BoxFuture<'static, Result<(), ApiError>>;
+
+/// One request, free of any web framework.
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// The path as it was sent, percent-encoding included.
+    pub path: String,
+    /// What follows the `?`.
+    pub query: Option<String>,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The client's network address, where the transport knows it.
+    pub peer: Option<IpAddr>,
+    /// The body, while it arrives.
+    pub body: BodyStream,
+    pub(crate) content: Content,
+    pub(crate) pattern: &'static str,
+    pub(crate) request_id: String,
+    pub(crate) confirm: Option<Confirm>,
+}
+
+/// What the body turned out to hold.
+#[derive(Default)]
+pub(crate) enum Content {
+    /// It was not read.
+    #[default]
+    Unread,
+    /// It was read, and is to be taken apart by the input that wants it.
+    Bytes(Bytes),
+    /// It is JSON.
+    Json(Value),
+}
+
+impl Request {
+    /// A request with this method, path and query.
+    #[must_use]
+    pub fn new(method: Method, path: String, query: Option<String>, headers: HeaderMap) -> Self {
+        Self {
+            method,
+            path,
+            query,
+            headers,
+            peer: None,
+            body: futures::stream::empty().boxed(),
+            content: Content::Unread,
+            pattern: "",
+            request_id: String::new(),
+            confirm: None,
+        }
+    }
+
+    /// A header's value, if it is there and is text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// A parameter of the path, percent-decoded once; `None` if it is not UTF-8.
+    #[must_use]
+    pub fn path_param(&self, name: &str) -> Option<String> {
+        path::param(self.pattern, &self.path, name)
+    }
+
+    /// Reads the body up to `limit` bytes.
+    pub(crate) async fn read_body(&mut self, limit: usize) -> Result<Bytes, ApiError> {
+        if self.headers.contains_key(header::CONTENT_ENCODING) {
+            return Err(ApiError::UNSUPPORTED_ENCODING);
+        }
+        let announced = self.header("content-length").and_then(|text| text.parse::<u64>().ok());
+        if announced.is_some_and(|bytes| bytes > limit as u64) {
+            return Err(ApiError::PAYLOAD_TOO_LARGE);
+        }
+        let body = std::mem::replace(&mut self.body, futures::stream::empty().boxed());
+        tokio::time::timeout(BODY_DEADLINE, collect(body, limit))
+            .await
+            .unwrap_or(Err(ApiError::REQUEST_TIMEOUT))
+    }
+}
+
+async fn collect(mut body: BodyStream, limit: usize) -> Result<Bytes, ApiError> {
+    let mut all = BytesMut::new();
+    while let Some(piece) = body.next().await {
+        let piece = piece.map_err(|_| ApiError::BROKEN_BODY)?;
+        if all.len() + piece.len() > limit {
+            return Err(ApiError::PAYLOAD_TOO_LARGE);
+        }
+        all.extend_from_slice(&piece);
+    }
+    Ok(all.freeze())
+}

@@ -1,0 +1,143 @@
+//! Users: the endpoints under `/users`.
+
+use nexo_core::{
+    Error, UserId,
+    accounts::{User, UserChanges},
+};
+
+use crate::{
+    Api, ApiError,
+    auth::shortcomings,
+    input::{CurrentUser, JsonBody, NamedUser, State, Superuser},
+    openapi::wire,
+    output::{Json, NoContent},
+    validate::{Email, Flag, Given, Locale, fields},
+};
+
+wire! {
+    /// A user, as shown.
+    pub(crate) struct UserRead {
+        /// The user's id.
+        id: UserId,
+        /// The e-mail address.
+        email: String,
+        /// Whether they may sign in.
+        is_active: bool,
+        /// Whether they administer users.
+        is_superuser: bool,
+        /// Whether the address was shown to be theirs.
+        is_verified: bool,
+        /// The language they read.
+        locale: String,
+    }
+}
+
+impl From<User> for UserRead {
+    fn from(user: User) -> Self {
+        Self {
+            id: user.id,
+            email: user.email,
+            is_active: user.is_active,
+            is_superuser: user.is_superuser,
+            is_verified: user.is_verified,
+            locale: user.locale,
+        }
+    }
+}
+
+fields! {
+    /// What to change about a user.
+    pub(crate) body UserUpdate as "UserUpdate" {
+        /// A new password.
+        password: Option<String>,
+        /// A new e-mail address, which is not verified then.
+        email: Given<Email>,
+        /// Whether they may sign in; only for administrators.
+        is_active: Given<Flag>,
+        /// Whether they administer users; only for administrators.
+        is_superuser: Given<Flag>,
+        /// Whether the address was shown to be theirs; only for administrators.
+        is_verified: Given<Flag>,
+        /// A new language.
+        locale: Given<Locale>,
+    }
+}
+
+/// Who is signed in.
+pub(crate) async fn current_user(CurrentUser(user): CurrentUser) -> Json<UserRead> {
+    Json(user.into())
+}
+
+/// Changes the signed-in user; the flags are not theirs to change.
+pub(crate) async fn patch_current_user(
+    State(api): State,
+    CurrentUser(user): CurrentUser,
+    JsonBody(body): JsonBody<UserUpdate>,
+) -> Result<Json<UserRead>, ApiError> {
+    let own = UserUpdate {
+        is_active: Given(None),
+        is_superuser: Given(None),
+        is_verified: Given(None),
+        ..body
+    };
+    update(&api, user, own).await
+}
+
+/// Gets any user.
+pub(crate) async fn user(_: Superuser, NamedUser(user): NamedUser) -> Json<UserRead> {
+    Json(user.into())
+}
+
+/// Changes any user.
+pub(crate) async fn patch_user(
+    State(api): State,
+    _: Superuser,
+    NamedUser(user): NamedUser,
+    JsonBody(body): JsonBody<UserUpdate>,
+) -> Result<Json<UserRead>, ApiError> {
+    update(&api, user, body).await
+}
+
+/// Deletes any user, with all their apps.
+pub(crate) async fn delete_user(
+    State(api): State,
+    _: Superuser,
+    NamedUser(user): NamedUser,
+) -> Result<NoContent, ApiError> {
+    api.accounts().store().delete_user(user.id).await?;
+    Ok(NoContent)
+}
+
+async fn update(api: &Api, user: User, body: UserUpdate) -> Result<Json<UserRead>, ApiError> {
+    let email = body.email.0.map(|email| email.0);
+    let hashed_password = match body.password {
+        Some(password) => {
+            let address = email.as_deref().unwrap_or(&user.email);
+            Some(new_hash(api, password, address).await?)
+        }
+        None => None,
+    };
+    let flag = |given: Given<Flag>| given.0.map(|flag| flag.0);
+    let changes = UserChanges {
+        email,
+        hashed_password,
+        is_active: flag(body.is_active),
+        is_superuser: flag(body.is_superuser),
+        is_verified: flag(body.is_verified),
+        locale: body.locale.0.map(|locale| locale.0),
+        ..UserChanges::default()
+    };
+    match api.accounts().store().update_user(user.id, changes).await {
+        Ok(user) => Ok(Json(user.into())),
+        Err(Error::UserNotFound) => Err(ApiError::NOT_FOUND),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn new_hash(api: &Api, password: String, email: &str) -> Result<String, ApiError> {
+    let reasons = shortcomings(&password, email);
+    if !reasons.is_empty() {
+        return Err(ApiError::with_reasons("UPDATE_USER_INVALID_PASSWORD", reasons));
+    }
+    api.accounts().passwords().hash(password).await
+}

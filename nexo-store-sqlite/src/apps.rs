@@ -1,0 +1,219 @@
+//! Apps, with the main agent and the partner keys that come and go with them.
+
+use async_trait::async_trait;
+use nexo_core::{
+    AgentId, App, AppChanges, AppId, AppStore, Error, KeyRing, MAIN_AGENT, MAIN_AGENT_KIND, NewApp,
+    OwnerId, Page, PageRequest, PreviousSecret, Result, Scope, Secret,
+};
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+use uuid::Uuid;
+
+use crate::{
+    SqliteStore, Tx,
+    columns::{Columns, corrupt},
+    error, keys,
+};
+
+const SECRET_COLUMN: &str = "nexo_apps.webhook_secret";
+const PREVIOUS_COLUMN: &str = "nexo_apps.previous_secret";
+
+const INSERT: &str = "
+    insert into nexo_apps (id, owner, name, description, webhook_url, webhook_secret, config,
+        default_agent_id, created_at, updated_at)
+    values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)";
+
+const INSERT_MAIN_AGENT: &str = "
+    insert into nexo_agents (id, app_id, name, kind, config, grants, created_at, updated_at)
+    values (?1, ?2, ?3, ?4, '{}', '{}', ?5, ?5)";
+
+const GET: &str = "select * from nexo_apps where id = ?1";
+
+const OWNER: &str = "select owner from nexo_apps where id = ?1";
+
+const COUNT: &str = "select count(*) from nexo_apps where owner = ?1";
+
+/// Pages have numbers here, so the rows before are walked over: in an index, and an owner has
+/// few apps.
+const LIST: &str = "
+    select * from nexo_apps where owner = ?1 order by created_at, id limit ?2 offset ?3";
+
+const UPDATE: &str = "
+    update nexo_apps
+    set name = ?2, description = ?3, webhook_url = ?4, webhook_secret = ?5, previous_secret = ?6,
+        previous_secret_expires_at = ?7, config = ?8, default_agent_id = ?9, updated_at = ?10
+    where id = ?1";
+
+/// The foreign keys take everything below along.
+const DELETE: &str = "delete from nexo_apps where id = ?1";
+
+#[async_trait]
+impl AppStore for SqliteStore {
+    async fn create_app(&self, app: NewApp) -> Result<App> {
+        self.write(move |tx| Box::pin(create(tx, app))).await
+    }
+
+    async fn get_app(&self, scope: &Scope, app: AppId) -> Result<App> {
+        let mut reader = self.reader().await?;
+        Ok(get(&mut reader, &self.keys, scope, app).await?)
+    }
+
+    async fn list_apps(&self, owner: &OwnerId, page: PageRequest) -> Result<Page<App>> {
+        Ok(list(self, owner, page).await?)
+    }
+
+    async fn update_app(&self, scope: &Scope, app: AppId, changes: AppChanges) -> Result<App> {
+        let scope = scope.clone();
+        self.write(move |tx| Box::pin(update(tx, scope, app, changes))).await
+    }
+
+    async fn delete_app(&self, scope: &Scope, app: AppId) -> Result<()> {
+        let scope = scope.clone();
+        self.write(move |tx| Box::pin(delete(tx, scope, app))).await
+    }
+}
+
+/// Gets an app through a scope.
+pub(crate) async fn get(
+    connection: &mut SqliteConnection,
+    keys: &KeyRing,
+    scope: &Scope,
+    app: AppId,
+) -> error::Result<App> {
+    let row = sqlx::query(GET).bind(app.as_uuid()).fetch_optional(connection).await?;
+    let found = row.map(|row| read(&row, keys)).transpose()?;
+    let visible = found.filter(|found| scope.sees_app(found.id, &found.owner));
+    Ok(visible.ok_or(Error::AppNotFound(app))?)
+}
+
+/// Fails unless there is such an app in the scope.
+pub(crate) async fn require(
+    connection: &mut SqliteConnection,
+    scope: &Scope,
+    app: AppId,
+) -> error::Result<()> {
+    let row = sqlx::query(OWNER).bind(app.as_uuid()).fetch_optional(connection).await?;
+    match row {
+        Some(row) if sees(scope, app, &row)? => Ok(()),
+        _ => Err(Error::AppNotFound(app).into()),
+    }
+}
+
+/// Whether an app lies within the scope, by the `owner` that the row tells.
+pub(crate) fn sees(scope: &Scope, app: AppId, row: &SqliteRow) -> error::Result<bool> {
+    Ok(scope.sees_app(app, &owner(row)?))
+}
+
+async fn create(tx: Tx<'_>, new: NewApp) -> error::Result<App> {
+    let app = App {
+        id: AppId::new(),
+        owner: new.owner,
+        name: new.name,
+        description: new.description,
+        webhook_url: new.webhook_url,
+        webhook_secret: new.webhook_secret,
+        previous_secret: None,
+        config: new.config,
+        default_agent: AgentId::new(),
+        created_at: tx.now,
+        updated_at: tx.now,
+    };
+    sqlx::query(INSERT)
+        .bind(app.id.as_uuid())
+        .bind(app.owner.as_str())
+        .bind(&app.name)
+        .bind(&app.description)
+        .bind(&app.webhook_url)
+        .bind(sealed_secret(tx.keys, &app))
+        .bind(app.config.as_str())
+        .bind(app.default_agent.as_uuid())
+        .bind(tx.now.as_micros())
+        .execute(&mut *tx.connection)
+        .await?;
+    sqlx::query(INSERT_MAIN_AGENT)
+        .bind(app.default_agent.as_uuid())
+        .bind(app.id.as_uuid())
+        .bind(MAIN_AGENT)
+        .bind(MAIN_AGENT_KIND)
+        .bind(tx.now.as_micros())
+        .execute(&mut *tx.connection)
+        .await?;
+    keys::follow_secret(tx.connection, None, &app, tx.now).await?;
+    Ok(app)
+}
+
+async fn list(store: &SqliteStore, owner: &OwnerId, page: PageRequest) -> error::Result<Page<App>> {
+    let mut snapshot = store.snapshot().await?;
+    let total: i64 =
+        sqlx::query_scalar(COUNT).bind(owner.as_str()).fetch_one(&mut *snapshot).await?;
+    let rows = sqlx::query(LIST)
+        .bind(owner.as_str())
+        .bind(page.size)
+        .bind(i64::try_from(page.skipped()).unwrap_or(i64::MAX))
+        .fetch_all(&mut *snapshot)
+        .await?;
+    let items = rows.iter().map(|row| read(row, &store.keys)).collect::<error::Result<_>>()?;
+    Ok(Page { items, total: total.unsigned_abs() })
+}
+
+async fn update(tx: Tx<'_>, scope: Scope, app: AppId, changes: AppChanges) -> error::Result<App> {
+    let before = get(tx.connection, tx.keys, &scope, app).await?;
+    let mut app = before.clone();
+    app.apply(changes, tx.now);
+    sqlx::query(UPDATE)
+        .bind(app.id.as_uuid())
+        .bind(&app.name)
+        .bind(&app.description)
+        .bind(&app.webhook_url)
+        .bind(sealed_secret(tx.keys, &app))
+        .bind(app.previous_secret.as_ref().map(|previous| {
+            tx.keys.seal(PREVIOUS_COLUMN, app.id.as_uuid(), previous.secret.expose())
+        }))
+        .bind(app.previous_secret.as_ref().map(|previous| previous.expires_at.as_micros()))
+        .bind(app.config.as_str())
+        .bind(app.default_agent.as_uuid())
+        .bind(app.updated_at.as_micros())
+        .execute(&mut *tx.connection)
+        .await?;
+    keys::follow_secret(tx.connection, before.webhook_secret.as_ref(), &app, tx.now).await?;
+    Ok(app)
+}
+
+async fn delete(tx: Tx<'_>, scope: Scope, app: AppId) -> error::Result<()> {
+    require(tx.connection, &scope, app).await?;
+    sqlx::query(DELETE).bind(app.as_uuid()).execute(tx.connection).await?;
+    Ok(())
+}
+
+fn sealed_secret(keys: &KeyRing, app: &App) -> Option<String> {
+    let secret = app.webhook_secret.as_ref()?;
+    Some(keys.seal(SECRET_COLUMN, app.id.as_uuid(), secret.expose()))
+}
+
+fn owner(row: &SqliteRow) -> error::Result<OwnerId> {
+    row.try_get::<&str, _>("owner")?.parse().map_err(|_| corrupt("owner"))
+}
+
+fn read(row: &SqliteRow, keys: &KeyRing) -> error::Result<App> {
+    let id: Uuid = row.try_get("id")?;
+    let open = |column, sealed: Option<&str>| {
+        sealed.map(|sealed| keys.open(column, id, sealed)).transpose()
+    };
+    let secret = open(SECRET_COLUMN, row.try_get("webhook_secret")?)?;
+    let previous: Option<Secret> = open(PREVIOUS_COLUMN, row.try_get("previous_secret")?)?;
+    let previous_expires_at = row.instant_if_any("previous_secret_expires_at")?;
+    Ok(App {
+        id: AppId::from_uuid(id),
+        owner: owner(row)?,
+        name: row.try_get("name")?,
+        description: row.try_get("description")?,
+        webhook_url: row.try_get("webhook_url")?,
+        webhook_secret: secret,
+        previous_secret: previous
+            .zip(previous_expires_at)
+            .map(|(secret, expires_at)| PreviousSecret { secret, expires_at }),
+        config: row.object("config")?,
+        default_agent: row.id("default_agent_id", AgentId::from_uuid)?,
+        created_at: row.instant("created_at")?,
+        updated_at: row.instant("updated_at")?,
+    })
+}

@@ -1,0 +1,63 @@
+//! Servers, and what they have to agree on.
+
+use async_trait::async_trait;
+use nexo_core::{Result, ServerId, ServerStore};
+
+use crate::{SqliteStore, Tx, error};
+
+const BEAT: &str = "
+    insert into nexo_servers (id, started_at, beat_at) values (?1, ?2, ?2)
+    on conflict (id) do update set beat_at = excluded.beat_at";
+
+const RETIRE: &str = "delete from nexo_servers where id = ?1";
+
+const PIN: &str = "
+    insert into nexo_settings (name, value) values (?1, ?2) on conflict (name) do nothing";
+
+const SETTING: &str = "select value from nexo_settings where name = ?1";
+
+const PING: &str = "select 1";
+
+#[async_trait]
+impl ServerStore for SqliteStore {
+    async fn beat(&self, server: ServerId) -> Result<()> {
+        self.write(move |tx| Box::pin(beat(tx, server))).await
+    }
+
+    async fn retire(&self, server: ServerId) -> Result<()> {
+        self.write(move |tx| Box::pin(retire(tx, server))).await
+    }
+
+    async fn pin_setting(&self, name: &str, value: &str) -> Result<String> {
+        let (name, value) = (name.to_owned(), value.to_owned());
+        self.write(move |tx| Box::pin(pin(tx, name, value))).await
+    }
+
+    /// Asks a reader and the writer: either may be stuck.
+    async fn ping(&self) -> Result<()> {
+        let mut reader = self.reader().await?;
+        sqlx::query(PING).execute(&mut *reader).await.map_err(error::Problem::from)?;
+        self.write(|tx| Box::pin(ping(tx))).await
+    }
+}
+
+async fn beat(tx: Tx<'_>, server: ServerId) -> error::Result<()> {
+    let beat = sqlx::query(BEAT).bind(server.as_uuid()).bind(tx.now.as_micros());
+    beat.execute(tx.connection).await?;
+    Ok(())
+}
+
+async fn retire(tx: Tx<'_>, server: ServerId) -> error::Result<()> {
+    sqlx::query(RETIRE).bind(server.as_uuid()).execute(tx.connection).await?;
+    Ok(())
+}
+
+async fn pin(tx: Tx<'_>, name: String, value: String) -> error::Result<String> {
+    sqlx::query(PIN).bind(&name).bind(&value).execute(&mut *tx.connection).await?;
+    Ok(sqlx::query_scalar(SETTING).bind(&name).fetch_one(tx.connection).await?)
+}
+
+async fn ping(tx: Tx<'_>) -> error::Result<()> {
+    sqlx::query(PING).execute(tx.connection).await?;
+    Ok(())
+}
