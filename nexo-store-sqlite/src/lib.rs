@@ -16,6 +16,8 @@ mod plans;
 mod runs;
 mod servers;
 mod subscribers;
+#[cfg(test)]
+mod testing;
 mod threads;
 mod users;
 mod writer;

@@ -226,27 +226,19 @@ fn read(row: &SqliteRow) -> error::Result<Message> {
 
 #[cfg(test)]
 mod tests {
-    use nexo_core::{AppStore, KeyRing, NewApp, NewThread, SubscriberStore, ThreadStore};
+    use nexo_core::{AppStore, NewApp, NewThread, SubscriberStore, ThreadStore};
 
     use super::*;
+    use crate::testing::{execute, fresh_store};
 
     #[tokio::test]
     async fn a_thread_from_before_subscribers_gets_its_own_when_the_customer_speaks() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("nexo.db");
-        let store = SqliteStore::open(path, KeyRing::generate("k")).await.unwrap();
-        store.migrate().await.unwrap();
+        let (store, _directory) = fresh_store().await;
         let everything = Scope::Everything;
         let app = store.create_app(NewApp::new("o".parse().unwrap(), "app")).await.unwrap().id;
         let new = NewThread { customer_id: Some("carl".into()), ..NewThread::default() };
         let thread = store.create_thread(&everything, app, new).await.unwrap().0.id;
-        let forget = store.write(|tx| {
-            Box::pin(async move {
-                sqlx::query("delete from nexo_subscribers").execute(tx.connection).await?;
-                Ok(())
-            })
-        });
-        forget.await.unwrap();
+        execute(&store, "delete from nexo_subscribers").await;
 
         let hello = NewMessage::new(Role::User, "hello");
         let said = store.append_message(&everything, app, thread, hello).await.unwrap();

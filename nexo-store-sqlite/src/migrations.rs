@@ -31,3 +31,27 @@ fn migrator() -> Migrator {
     migrator.dangerous_set_table_name(TABLE);
     migrator
 }
+
+#[cfg(test)]
+mod tests {
+    use nexo_core::Error;
+
+    use crate::testing::{execute, fresh_store};
+
+    #[tokio::test]
+    async fn migrating_again_changes_nothing() {
+        let (store, _directory) = fresh_store().await;
+
+        store.migrate().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_of_a_newer_version_is_refused() {
+        let (store, _directory) = fresh_store().await;
+        execute(&store, "update nexo_migrations set version = 9999").await;
+
+        let refused = store.migrate().await;
+
+        assert!(matches!(refused, Err(Error::Store(_))));
+    }
+}

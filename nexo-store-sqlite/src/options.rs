@@ -122,3 +122,29 @@ impl SqliteOptions {
             .pragma("cache_size", format!("-{}", self.cache_kib))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::fresh_store;
+
+    /// From SQLite's documentation: 2 is `FULL`, which waits for the disk at each commit.
+    #[tokio::test]
+    async fn the_writer_waits_for_the_disk_and_keeps_references_whole() {
+        let (store, _directory) = fresh_store().await;
+
+        let settings = store.write(|tx| {
+            Box::pin(async move {
+                let connection = tx.connection;
+                let journal: String =
+                    sqlx::query_scalar("pragma journal_mode").fetch_one(&mut *connection).await?;
+                let synchronous: i64 =
+                    sqlx::query_scalar("pragma synchronous").fetch_one(&mut *connection).await?;
+                let references: i64 =
+                    sqlx::query_scalar("pragma foreign_keys").fetch_one(connection).await?;
+                Ok((journal, synchronous, references))
+            })
+        });
+
+        assert_eq!(settings.await.unwrap(), ("wal".to_owned(), 2, 1));
+    }
+}

@@ -240,18 +240,17 @@ fn read(row: &SqliteRow) -> error::Result<Run> {
 #[cfg(test)]
 mod tests {
     use nexo_core::{
-        AppStore, JsonObject, KeyRing, MessageStore, NewApp, NewMessage, NewThread, Reply,
-        ThreadStore,
+        AppStore, JsonObject, MessageStore, NewApp, NewMessage, NewThread, Reply, ThreadStore,
     };
+    use tempfile::TempDir;
 
     use super::*;
+    use crate::testing::{execute, fresh_store};
 
     const EVERYTHING: Scope = Scope::Everything;
 
-    async fn asked(directory: &tempfile::TempDir) -> (SqliteStore, StartRun) {
-        let path = directory.path().join("nexo.db");
-        let store = SqliteStore::open(path, KeyRing::generate("k")).await.unwrap();
-        store.migrate().await.unwrap();
+    async fn asked() -> (SqliteStore, StartRun, TempDir) {
+        let (store, directory) = fresh_store().await;
         let app = store.create_app(NewApp::new("o".parse().unwrap(), "app")).await.unwrap().id;
         let new = NewThread::default();
         let thread = store.create_thread(&EVERYTHING, app, new).await.unwrap().0.id;
@@ -259,23 +258,12 @@ mod tests {
         store.append_message(&EVERYTHING, app, thread, hello).await.unwrap();
         let (run, server) = (RunId::new(), ServerId::new());
         let deadline = Duration::from_secs(60);
-        (store, StartRun { run, app, thread, server, history: 10, deadline })
-    }
-
-    async fn execute(store: &SqliteStore, statement: &'static str) {
-        let done = store.write(move |tx| {
-            Box::pin(async move {
-                sqlx::query(statement).execute(tx.connection).await?;
-                Ok(())
-            })
-        });
-        done.await.unwrap();
+        (store, StartRun { run, app, thread, server, history: 10, deadline }, directory)
     }
 
     #[tokio::test]
     async fn a_thread_that_a_person_holds_starts_no_run() {
-        let directory = tempfile::tempdir().unwrap();
-        let (store, start) = asked(&directory).await;
+        let (store, start, _directory) = asked().await;
         execute(&store, "update nexo_threads set holder_human = 'someone'").await;
 
         let refused = store.start_run(&EVERYTHING, start).await;
@@ -285,8 +273,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reply_is_not_spoken_after_the_thread_changed_hands() {
-        let directory = tempfile::tempdir().unwrap();
-        let (store, start) = asked(&directory).await;
+        let (store, start, _directory) = asked().await;
         let (app, thread, run) = (start.app, start.thread, start.run);
         store.start_run(&EVERYTHING, start).await.unwrap();
         execute(&store, "update nexo_threads set epoch = epoch + 1").await;

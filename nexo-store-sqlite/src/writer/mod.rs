@@ -5,16 +5,9 @@
 //! nobody gets an answer before that transaction is on the disk. Since nothing else writes,
 //! there is no lock to wait for.
 
-use std::{
-    future::{Future, poll_fn},
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-};
+mod job;
 
-use async_trait::async_trait;
-use nexo_core::{BoxError, Error};
+use nexo_core::Error;
 use sqlx::{ConnectOptions, Connection, Executor, SqliteConnection};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -24,9 +17,10 @@ use tracing::warn;
 
 use crate::{
     Work,
-    error::{self, Problem, Trouble, closed},
+    error::{self, closed},
     options::{PATIENCE, SqliteOptions},
 };
+use job::{Job, Lost, Unit};
 
 /// How many units of work may wait; who comes later waits outside.
 const MAX_QUEUED: usize = 1024;
@@ -62,9 +56,10 @@ impl Writer {
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> Work<'c, T> + Send + 'static,
     {
         let (caller, answer) = oneshot::channel();
-        let unit = Unit { work: Some(work), result: None, caller };
-        match timeout(PATIENCE, self.queue.send(Order::Work(Box::new(unit)))).await {
-            Ok(Ok(())) => answer.await.map_err(|_| closed())?,
+        let order = Order::Work(Box::new(Unit::new(work, caller)));
+        match timeout(PATIENCE, self.queue.send(order)).await {
+            // The task ends without an answer only when its runtime is torn down.
+            Ok(Ok(())) => answer.await.map_err(|gone| Error::OutcomeUnknown(gone.into()))?,
             Ok(Err(_)) => Err(closed()),
             Err(elapsed) => Err(Error::Unavailable(elapsed.into())),
         }
@@ -163,100 +158,6 @@ async fn fill(
         connection.execute("release job").await?;
     }
     Ok(())
-}
-
-/// Why a whole group came to nothing.
-#[derive(Clone, Debug)]
-enum Lost {
-    /// Nothing was written, for certain.
-    Before(Arc<sqlx::Error>),
-    /// The disk failed while it was being written.
-    InCommit(Arc<sqlx::Error>),
-}
-
-impl Lost {
-    fn before(error: sqlx::Error) -> Self {
-        Self::Before(Arc::new(error))
-    }
-
-    /// A commit that could not begin, for a lock or for space, has written nothing.
-    fn in_commit(error: sqlx::Error) -> Self {
-        match Trouble::of(&error) {
-            Trouble::Busy | Trouble::Full => Self::before(error),
-            Trouble::Other => Self::InCommit(Arc::new(error)),
-        }
-    }
-
-    fn to_core(&self) -> Error {
-        match self {
-            Self::Before(cause) if Trouble::of(cause) == Trouble::Full => {
-                Error::Full(cause.clone().into())
-            }
-            Self::Before(cause) => Error::Unavailable(cause.clone().into()),
-            Self::InCommit(cause) => Error::OutcomeUnknown(cause.clone().into()),
-        }
-    }
-}
-
-/// A unit of work whose answer is held back until the commit.
-#[async_trait]
-trait Job: Send {
-    /// Whether anybody still waits for it. What was not begun needs not be done then.
-    fn is_wanted(&self) -> bool;
-    /// Does the work, and says whether its writes are to stay.
-    async fn run(&mut self, connection: &mut SqliteConnection) -> bool;
-    /// Tells the caller what came of it.
-    fn answer(self: Box<Self>, outcome: &Result<(), Lost>);
-}
-
-struct Unit<T, F> {
-    work: Option<F>,
-    result: Option<error::Result<T>>,
-    caller: oneshot::Sender<nexo_core::Result<T>>,
-}
-
-#[async_trait]
-impl<T, F> Job for Unit<T, F>
-where
-    T: Send,
-    F: for<'c> FnOnce(&'c mut SqliteConnection) -> Work<'c, T> + Send,
-{
-    fn is_wanted(&self) -> bool {
-        !self.caller.is_closed()
-    }
-
-    async fn run(&mut self, connection: &mut SqliteConnection) -> bool {
-        let Some(work) = self.work.take() else { return false };
-        let result = caught(async { work(connection).await }).await.unwrap_or_else(|Panicked| {
-            Err(Problem::Core(Error::Store(BoxError::from("a unit of work panicked"))))
-        });
-        self.result.insert(result).is_ok()
-    }
-
-    fn answer(self: Box<Self>, outcome: &Result<(), Lost>) {
-        let answer = match (self.result, outcome) {
-            // What failed by itself has nothing to lose with the group.
-            (Some(Err(problem)), _) => Err(problem.into_core()),
-            (Some(Ok(value)), Ok(())) => Ok(value),
-            (_, Err(lost)) => Err(lost.to_core()),
-            (None, Ok(())) => Err(closed()),
-        };
-        // A caller that has gone needs no answer.
-        let _ = self.caller.send(answer);
-    }
-}
-
-struct Panicked;
-
-/// Turns a panic of a future into an error: it must not take the writer along.
-async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
-    let mut future = pin!(future);
-    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-        Ok(Poll::Pending) => Poll::Pending,
-        Err(_) => Poll::Ready(Err(Panicked)),
-    })
-    .await
 }
 
 #[cfg(test)]
