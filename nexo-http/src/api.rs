@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::HeaderName;
 use nexo_core::{
-    AppId, Engine, Error, Failure, Nexo, Scope, Store, ThreadId,
+    Engine, Error, Failure, Nexo, Store,
     dispatch::webhook::{Guard, WebhookDispatcher},
 };
 
@@ -12,6 +12,7 @@ use crate::{
     ApiError,
     auth::{Accounts, Authenticator, Throttle},
     cors::Cors,
+    request::{Named, Within},
     routes::Routes,
     table::Table,
 };
@@ -184,18 +185,24 @@ impl Api {
         self.inner.accounts.as_ref().expect("rows that need accounts are there only with them")
     }
 
-    /// Looks an app up, and a thread of it, for a request that is about to be refused for
-    /// something else: that they do not exist for the caller comes first.
-    pub(crate) async fn confirm_thread(
-        &self,
-        scope: &Scope,
-        app: AppId,
-        thread: Option<ThreadId>,
-    ) -> Result<(), ApiError> {
-        self.store().get_app(scope, app).await?;
-        let Some(thread) = thread else { return Ok(()) };
-        let found = self.store().get_thread(scope, thread).await?;
-        if found.app == app { Ok(()) } else { Err(Error::ThreadNotFound(thread).into()) }
+    /// Looks up what a path names, for a request that is about to be refused for something
+    /// else: that it does not exist for the caller comes first.
+    pub(crate) async fn confirm(&self, named: &Named) -> Result<(), ApiError> {
+        let Named { scope, app, within } = named;
+        self.store().get_app(scope, *app).await?;
+        match *within {
+            Within::App => {}
+            Within::Subscriber(subscriber) => {
+                self.store().get_subscriber(scope, *app, subscriber).await?;
+            }
+            Within::Thread(thread) => {
+                let found = self.store().get_thread(scope, thread).await?;
+                if found.app != *app {
+                    return Err(Error::ThreadNotFound(thread).into());
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether a webhook address may be stored. Names are resolved only when it is called.

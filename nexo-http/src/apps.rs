@@ -1,6 +1,8 @@
 //! Apps: the endpoints under `/apps/`.
 
-use nexo_core::{App, AppChanges, AppId, ConfigChange, JsonObject, NewApp, OwnerId, PageRequest, Principal};
+use nexo_core::{
+    App, AppChanges, AppId, ConfigChange, JsonObject, NewApp, OwnerId, PageRequest, Principal,
+};
 
 use crate::{
     ApiError,

@@ -37,7 +37,9 @@ impl Cors {
         match self {
             Self::Off => false,
             Self::Any => true,
-            Self::Origins(origins) => origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()),
+            Self::Origins(origins) => {
+                origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes())
+            }
         }
     }
 
@@ -58,7 +60,11 @@ impl Cors {
         let caller = self.caller(headers).filter(|_| asks)?;
         if !self.allows(&caller.origin) {
             let refusal = "This origin is not allowed";
-            return Some(Response::full(StatusCode::BAD_REQUEST, "text/plain; charset=utf-8", refusal));
+            return Some(Response::full(
+                StatusCode::BAD_REQUEST,
+                "text/plain; charset=utf-8",
+                refusal,
+            ));
         }
         let response = Response::full(StatusCode::OK, "text/plain; charset=utf-8", "OK")
             .with(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS)
@@ -70,18 +76,23 @@ impl Cors {
     }
 
     /// Says on a response whether the caller's page may read it.
-    pub(crate) fn apply(&self, caller: Option<Caller>, preflight: bool, response: Response) -> Response {
+    pub(crate) fn apply(
+        &self,
+        caller: Option<Caller>,
+        preflight: bool,
+        response: Response,
+    ) -> Response {
         let Some(caller) = caller.filter(|caller| self.allows(&caller.origin)) else {
             return response;
         };
         let credentials = header::ACCESS_CONTROL_ALLOW_CREDENTIALS;
         let response = response.with(credentials, HeaderValue::from_static("true"));
         if *self == Self::Any && !caller.has_cookie && !preflight {
-            return response.with(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            return response
+                .with(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         }
         response
             .with(header::ACCESS_CONTROL_ALLOW_ORIGIN, caller.origin)
             .with(header::VARY, HeaderValue::from_static("Origin"))
     }
 }
-

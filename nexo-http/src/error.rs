@@ -98,11 +98,9 @@ impl ApiError {
 
     /// Too many requests; the next is welcome after so many seconds.
     #[must_use]
-    pub const fn rate_limited(retry_after_seconds: u64) -> Self {
-        Self {
-            retry_after_seconds: Some(retry_after_seconds),
-            ..Self::key(StatusCode::TOO_MANY_REQUESTS, "ERROR_RATE_LIMITED")
-        }
+    pub fn rate_limited(retry_after_seconds: u64) -> Self {
+        let error = Self::key(StatusCode::TOO_MANY_REQUESTS, "ERROR_RATE_LIMITED");
+        Self { retry_after_seconds: Some(retry_after_seconds), ..error }
     }
 
     /// The status that it is sent with.
@@ -115,9 +113,7 @@ impl ApiError {
         let detail = match self.detail {
             Detail::Key(key) => Value::from(key),
             Detail::Reasons { code, reasons } => json!({"code": code, "reason": reasons}),
-            Detail::Violations(violations) => {
-                violations.iter().map(Violation::to_json).collect()
-            }
+            Detail::Violations(violations) => violations.iter().map(Violation::to_json).collect(),
         };
         let response = Response::json(self.status, &json!({"detail": detail}));
         match self.retry_after_seconds {

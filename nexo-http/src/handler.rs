@@ -18,7 +18,7 @@ pub(crate) type Erased = Arc<dyn Fn(Request, Api) -> BoxFuture<'static, Response
 /// An `async fn` over inputs that gives an output.
 pub(crate) trait Handler<Args>: Copy + Send + Sync + 'static {
     /// Takes the inputs from the request, in order, and calls the function.
-    fn call(self, request: Request, api: Api) -> impl Future<Output = Response> + Send;
+    fn call(self, request: Request, api: Api) -> impl Future<Output = Response> + Send + 'static;
 
     /// Says what the function takes and gives.
     fn describe(operation: &mut Operation<'_>);
@@ -26,12 +26,12 @@ pub(crate) trait Handler<Args>: Copy + Send + Sync + 'static {
 
 /// Refuses a request for its violations; but if what its path names does not exist for the
 /// caller, that comes first.
-async fn refuse(request: Request, violations: Vec<Violation>) -> Response {
-    let error = match request.confirm {
-        Some(confirm) => confirm.await.err().unwrap_or(ApiError::invalid(violations)),
-        None => ApiError::invalid(violations),
+async fn refuse(request: Request, api: &Api, violations: Vec<Violation>) -> Response {
+    let missing = match &request.named {
+        Some(named) => api.confirm(named).await.err(),
+        None => None,
     };
-    error.into_response()
+    missing.unwrap_or_else(|| ApiError::invalid(violations)).into_response()
 }
 
 macro_rules! handler {
@@ -39,9 +39,9 @@ macro_rules! handler {
         impl<F, Fut, O, $($input),*> Handler<($($input,)*)> for F
         where
             F: Fn($($input),*) -> Fut + Copy + Send + Sync + 'static,
-            Fut: Future<Output = O> + Send,
-            O: Output,
-            $($input: Input,)*
+            Fut: Future<Output = O> + Send + 'static,
+            O: Output + 'static,
+            $($input: Input + 'static,)*
         {
             #[allow(non_snake_case, unused_mut, reason = "made for every number of arguments")]
             async fn call(self, mut request: Request, api: Api) -> Response {
@@ -57,9 +57,9 @@ macro_rules! handler {
                     };
                 )*
                 if !violations.is_empty() {
-                    return refuse(request, violations).await;
+                    return refuse(request, &api, violations).await;
                 }
-                $(let Some($input) = $input else { return refuse(request, violations).await };)*
+                $(let Some($input) = $input else { return refuse(request, &api, violations).await };)*
                 drop(request);
                 self($($input),*).await.into_response()
             }

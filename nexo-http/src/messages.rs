@@ -10,6 +10,7 @@ use crate::{
     input::{Access, JsonBody, Partners, Path, Query, State, ThreadAccess},
     openapi::wire,
     output::Json,
+    request::{Named, Within},
     validate::{Content, Given, Int, Violation, fields},
 };
 
@@ -108,7 +109,7 @@ pub(crate) async fn list_messages(
     let range = match query.range() {
         Ok(range) => range,
         Err(error) => {
-            api.confirm_thread(&scope, app, Some(thread)).await?;
+            api.confirm(&Named { scope, app, within: Within::Thread(thread) }).await?;
             return Err(error);
         }
     };

@@ -3,9 +3,9 @@
 use std::{net::IpAddr, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use futures::{StreamExt, future::BoxFuture, stream::BoxStream};
+use futures::{StreamExt, stream::BoxStream};
 use http::{HeaderMap, Method, header};
-use nexo_core::BoxError;
+use nexo_core::{AppId, BoxError, Scope, SubscriberId, ThreadId};
 use serde_json::Value;
 
 use crate::{ApiError, path};
@@ -16,8 +16,24 @@ const BODY_DEADLINE: Duration = Duration::from_secs(30);
 /// A request's body while it arrives.
 pub type BodyStream = BoxStream<'static, Result<Bytes, BoxError>>;
 
-/// Looks up what a request's access names; fails as the contract's order of checks demands.
-pub(crate) type Confirm = BoxFuture<'static, Result<(), ApiError>>;
+/// What a request's path names, and how far the caller sees.
+#[derive(Clone, Debug)]
+pub(crate) struct Named {
+    pub(crate) scope: Scope,
+    pub(crate) app: AppId,
+    pub(crate) within: Within,
+}
+
+/// What of the app is named.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Within {
+    /// Nothing of it that could be looked up.
+    App,
+    /// A thread.
+    Thread(ThreadId),
+    /// A subscriber.
+    Subscriber(SubscriberId),
+}
 
 /// One request, free of any web framework.
 pub struct Request {
@@ -31,12 +47,10 @@ pub struct Request {
     pub headers: HeaderMap,
     /// The client's network address, where the transport knows it.
     pub peer: Option<IpAddr>,
-    /// The body, while it arrives.
-    pub body: BodyStream,
     pub(crate) content: Content,
     pub(crate) pattern: &'static str,
     pub(crate) request_id: String,
-    pub(crate) confirm: Option<Confirm>,
+    pub(crate) named: Option<Named>,
 }
 
 /// What the body turned out to hold.
@@ -61,11 +75,10 @@ impl Request {
             query,
             headers,
             peer: None,
-            body: futures::stream::empty().boxed(),
             content: Content::Unread,
             pattern: "",
             request_id: String::new(),
-            confirm: None,
+            named: None,
         }
     }
 
@@ -82,7 +95,11 @@ impl Request {
     }
 
     /// Reads the body up to `limit` bytes.
-    pub(crate) async fn read_body(&mut self, limit: usize) -> Result<Bytes, ApiError> {
+    pub(crate) async fn read_body(
+        &self,
+        body: BodyStream,
+        limit: usize,
+    ) -> Result<Bytes, ApiError> {
         if self.headers.contains_key(header::CONTENT_ENCODING) {
             return Err(ApiError::UNSUPPORTED_ENCODING);
         }
@@ -90,7 +107,6 @@ impl Request {
         if announced.is_some_and(|bytes| bytes > limit as u64) {
             return Err(ApiError::PAYLOAD_TOO_LARGE);
         }
-        let body = std::mem::replace(&mut self.body, futures::stream::empty().boxed());
         tokio::time::timeout(BODY_DEADLINE, collect(body, limit))
             .await
             .unwrap_or(Err(ApiError::REQUEST_TIMEOUT))

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use tracing::{Instrument, error, info_span};
 
 use crate::{
-    Api, ApiError, Body, Request, Response,
+    Api, ApiError, Body, BodyStream, Request, Response,
     table::{Resource, Table},
 };
 
@@ -65,8 +65,8 @@ impl Route {
         self.resource.as_ref().expect("the fallback has no path").path
     }
 
-    /// Answers a request.
-    pub async fn handle(&self, mut request: Request) -> Response {
+    /// Answers a request. Its body is read only if the endpoint wants one.
+    pub async fn handle(&self, mut request: Request, body: BodyStream) -> Response {
         let started = Instant::now();
         request.request_id = request_id(&request);
         let id = HeaderValue::try_from(&request.request_id).expect("a request id is ASCII");
@@ -76,27 +76,27 @@ impl Route {
         let span = info_span!("request", %method, path, id = request.request_id);
         let (preflight, response) = match cors.preflight(&request) {
             Some(response) => (true, response),
-            None => (false, self.answer(request).instrument(span.clone()).await),
+            None => (false, self.answer(request, body).instrument(span.clone()).await),
         };
         span.in_scope(|| record(&method, path, response.status, started));
         cors.apply(caller, preflight, response).with(REQUEST_ID, id)
     }
 
     /// A panic is a defect of ours, and ends this request only.
-    async fn answer(&self, request: Request) -> Response {
+    async fn answer(&self, request: Request, body: BodyStream) -> Response {
         if let Some(refusal) = oversized(&request) {
             return refusal.into_response();
         }
-        let answer = AssertUnwindSafe(self.dispatch(request)).catch_unwind().await;
+        let answer = AssertUnwindSafe(self.dispatch(request, body)).catch_unwind().await;
         answer.unwrap_or_else(|_| {
             error!("a handler panicked");
             ApiError::INTERNAL.into_response()
         })
     }
 
-    async fn dispatch(&self, request: Request) -> Response {
+    async fn dispatch(&self, request: Request, body: BodyStream) -> Response {
         match &self.resource {
-            Some(resource) => resource.dispatch(request, self.api.clone()).await,
+            Some(resource) => resource.dispatch(request, body, self.api.clone()).await,
             None => self.unknown(&request),
         }
     }
@@ -148,7 +148,8 @@ fn oversized(request: &Request) -> Option<ApiError> {
 /// The client's own id for its request if that is short visible ASCII, else a new one.
 fn request_id(request: &Request) -> String {
     let given = request.header(REQUEST_ID.as_str()).filter(|id| {
-        (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+        (1..=MAX_REQUEST_ID_BYTES).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_graphic())
     });
     given.map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned)
 }
@@ -156,7 +157,11 @@ fn request_id(request: &Request) -> String {
 fn record(method: &http::Method, path: &'static str, status: StatusCode, started: Instant) {
     let elapsed = started.elapsed();
     let method = known_method(method);
-    let labels = [("method", method.to_owned()), ("path", path.to_owned()), ("status", status.as_str().to_owned())];
+    let labels = [
+        ("method", method.to_owned()),
+        ("path", path.to_owned()),
+        ("status", status.as_str().to_owned()),
+    ];
     metrics::counter!("nexo_http_requests_total", &labels).increment(1);
     metrics::histogram!("nexo_http_request_seconds", "method" => method, "path" => path)
         .record(elapsed.as_secs_f64());

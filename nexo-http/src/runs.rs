@@ -5,9 +5,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use http::{HeaderName, HeaderValue};
-use nexo_core::{
-    BoxError, Failure, FailureKind, RunEnd, RunEvent, RunState, RunWatch, Scope, sse,
-};
+use nexo_core::{BoxError, Failure, FailureKind, RunEnd, RunEvent, RunState, RunWatch, Scope, sse};
 use serde_json::{Value, json};
 
 use crate::{
@@ -136,7 +134,9 @@ impl Reader {
 /// What a client is sent for an event of the run.
 fn encode(event: RunEvent) -> Vec<Bytes> {
     match event {
-        RunEvent::Meta { source, reason: None } => vec![sse_event("meta", &json!({"source": &*source}))],
+        RunEvent::Meta { source, reason: None } => {
+            vec![sse_event("meta", &json!({"source": &*source}))]
+        }
         RunEvent::Meta { source, reason } => {
             vec![sse_event("meta", &json!({"source": &*source, "reason": reason}))]
         }

@@ -7,7 +7,7 @@ use nexo_core::{
 
 use crate::{
     ApiError,
-    input::{AppAccess, Partners, Path, Query, State},
+    input::{AppAccess, Partners, Query, State, SubscriberAccess},
     openapi::wire,
     output::Json,
     pages::{Continued, Paged, cursor},
@@ -185,21 +185,21 @@ pub(crate) async fn list_subscribers(
 /// Gets a subscriber.
 pub(crate) async fn get_subscriber(
     State(api): State,
-    access: AppAccess<Partners>,
-    Path(subscriber): Path<SubscriberId>,
+    access: SubscriberAccess<Partners>,
 ) -> Result<Json<SubscriberRead>, ApiError> {
-    Ok(Json(api.store().get_subscriber(&access.scope, access.app, subscriber).await?.into()))
+    let SubscriberAccess { scope, app, subscriber, .. } = access;
+    Ok(Json(api.store().get_subscriber(&scope, app, subscriber).await?.into()))
 }
 
 /// Lists a subscriber's threads, the latest change first.
 pub(crate) async fn list_subscriber_threads(
     State(api): State,
-    access: AppAccess<Partners>,
-    Path(subscriber): Path<SubscriberId>,
+    access: SubscriberAccess<Partners>,
     Query(query): Query<SubscriberThreadsQuery>,
 ) -> Result<Json<Continued<ThreadSummary>>, ApiError> {
-    let (scope, app, cursor) = (&access.scope, access.app, cursor(query.cursor));
-    let (cursor, limit) = (cursor.as_ref(), query.limit.get());
-    let page = api.store().list_subscriber_threads(scope, app, subscriber, cursor, limit).await?;
+    let SubscriberAccess { scope, app, subscriber, .. } = access;
+    let (cursor, limit, store) = (cursor(query.cursor), query.limit.get(), api.store());
+    let page =
+        store.list_subscriber_threads(&scope, app, subscriber, cursor.as_ref(), limit).await?;
     Ok(Json(Continued::new(page)))
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use http::{HeaderValue, Method, header};
 
 use crate::{
-    Api, ApiError, Request, Response,
+    Api, ApiError, BodyStream, Request, Response,
     handler::{Erased, Handler},
     input,
     openapi::{Operation, Schemas},
@@ -147,9 +147,14 @@ impl Row {
     }
 
     /// Reads the body as the row wants it, and calls the handler.
-    async fn answer(&self, mut request: Request, api: Api) -> Result<Response, ApiError> {
+    async fn answer(
+        &self,
+        mut request: Request,
+        body: BodyStream,
+        api: Api,
+    ) -> Result<Response, ApiError> {
         if self.takes_body {
-            let body = request.read_body(api.settings().max_body_bytes).await?;
+            let body = request.read_body(body, api.settings().max_body_bytes).await?;
             request.content = if self.takes_json && !body.is_empty() && input::is_json(&request) {
                 let parsed = validate::parse_json(&body);
                 Content::Json(parsed.map_err(|violation| ApiError::invalid(vec![violation]))?)
@@ -175,12 +180,17 @@ pub(crate) struct Resource {
 
 impl Resource {
     /// Answers a request to this path: chooses by method, refuses the others.
-    pub(crate) async fn dispatch(&self, mut request: Request, api: Api) -> Response {
+    pub(crate) async fn dispatch(
+        &self,
+        mut request: Request,
+        body: BodyStream,
+        api: Api,
+    ) -> Response {
         let Some(row) = self.rows.iter().find(|row| row.method == request.method) else {
             return self.method_not_allowed();
         };
         request.pattern = self.path;
-        row.answer(request, api).await.unwrap_or_else(ApiError::into_response)
+        row.answer(request, body, api).await.unwrap_or_else(ApiError::into_response)
     }
 
     fn method_not_allowed(&self) -> Response {

@@ -103,6 +103,8 @@ noticed! {
         store::a_walk_over_subscribers_neither_skips_nor_repeats,
         store::a_walk_over_threads_neither_skips_nor_repeats,
         store::a_walk_over_a_subscribers_threads_neither_skips_nor_repeats,
+        store::a_filtered_walk_neither_skips_nor_repeats,
+        store::a_walk_within_a_customers_scope_neither_skips_nor_repeats,
     }
     a_store_that_ignores_cursors_is_noticed: IgnoresCursors {
         store::a_walk_over_threads_neither_skips_nor_repeats,

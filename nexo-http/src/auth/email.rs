@@ -44,7 +44,8 @@ fn check_domain(domain: &str) -> Result<(), &'static str> {
     }
     let ascii = idna::domain_to_ascii_strict(domain)
         .map_err(|_| "The part after the @-sign contains invalid characters.")?;
-    let (_, top) = ascii.rsplit_once('.').ok_or("The part after the @-sign should have a period.")?;
+    let (_, top) =
+        ascii.rsplit_once('.').ok_or("The part after the @-sign should have a period.")?;
     if top.is_empty() || top.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err("The part after the @-sign is not valid.");
     }
@@ -75,10 +76,28 @@ mod tests {
         let long_local = format!("{}@example.com", "x".repeat(65));
         let long = format!("a@{}.com", "x.".repeat(140));
         for text in [
-            "", "nora", "@example.com", "nora@", "a@b@example.com", "a b@example.com",
-            ".a@example.com", "a.@example.com", "a..b@example.com", "a@example", "a@example.test",
-            "a@x.local", "a@localhost", "a@-x.com", "a@x..com", "a@127.0.0.1", "a@[::1]",
-            "a\"b@example.com", "a@exa mple.com", "a@.com", &long_local, &long,
+            "",
+            "nora",
+            "@example.com",
+            "nora@",
+            "a@b@example.com",
+            "a b@example.com",
+            ".a@example.com",
+            "a.@example.com",
+            "a..b@example.com",
+            "a@example",
+            "a@example.test",
+            "a@x.local",
+            "a@localhost",
+            "a@-x.com",
+            "a@x..com",
+            "a@127.0.0.1",
+            "a@[::1]",
+            "a\"b@example.com",
+            "a@exa mple.com",
+            "a@.com",
+            &long_local,
+            &long,
         ] {
             assert!(parse(text).is_err(), "{text}");
         }

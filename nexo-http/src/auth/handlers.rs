@@ -17,7 +17,7 @@ use crate::{
     openapi::wire,
     output::{Accepted, Created, Json, NoContent},
     users::UserRead,
-    validate::{Email, Flag, GrantType, Locale, fields},
+    validate::{Email, GrantType, Ignored, Locale, fields},
 };
 
 const BAD_CREDENTIALS: ApiError = ApiError::bad_request("LOGIN_BAD_CREDENTIALS");
@@ -37,11 +37,11 @@ fields! {
         /// The password.
         password: String,
         /// Ignored.
-        scope: Option<String>,
+        scope: Ignored,
         /// Ignored.
-        client_id: Option<String>,
+        client_id: Ignored,
         /// Ignored.
-        client_secret: Option<String>,
+        client_secret: Ignored,
     }
 }
 
@@ -53,11 +53,11 @@ fields! {
         /// The password.
         password: String,
         /// Ignored.
-        is_active: Option<Flag>,
+        is_active: Ignored,
         /// Ignored.
-        is_superuser: Option<Flag>,
+        is_superuser: Ignored,
         /// Ignored.
-        is_verified: Option<Flag>,
+        is_verified: Ignored,
         /// The language, `en` if it is not given.
         locale: Option<Locale>,
     }
@@ -113,14 +113,22 @@ pub(crate) async fn login(
     client: Client,
     Form(form): Form<Login>,
 ) -> Result<Json<BearerResponse>, ApiError> {
-    let accounts = api.accounts();
-    let (throttle, account) = (api.throttle(), email_key(&form.username));
+    let Login {
+        username,
+        password,
+        grant_type: GrantType,
+        scope: Ignored,
+        client_id: Ignored,
+        client_secret: Ignored,
+    } = form;
+    let (accounts, throttle) = (api.accounts(), api.throttle());
+    let account = email_key(&username);
     throttle.count("login", &client.network, |limits| limits.login_by_network).await?;
     throttle.count("login-account", &account, |limits| limits.login_by_account).await?;
 
-    let user = accounts.store().find_user_by_email(&form.username).await?;
+    let user = accounts.store().find_user_by_email(&username).await?;
     let stored = user.as_ref().map(|user| user.hashed_password.clone());
-    let verdict = accounts.passwords().verify(form.password, stored.clone()).await?;
+    let verdict = accounts.passwords().verify(password, stored.clone()).await?;
     let user = user.filter(|user| user.is_active && verdict != Verdict::Wrong);
     let user = user.ok_or(BAD_CREDENTIALS)?;
     if let (Verdict::RightWithUpgrade(better), Some(old)) = (verdict, stored) {
@@ -141,22 +149,30 @@ pub(crate) async fn register(
     client: Client,
     JsonBody(body): JsonBody<UserCreate>,
 ) -> Result<Created<UserRead>, ApiError> {
+    let UserCreate {
+        email: Email(email),
+        password,
+        locale,
+        is_active: Ignored,
+        is_superuser: Ignored,
+        is_verified: Ignored,
+    } = body;
     let accounts = api.accounts();
     if !accounts.is_registration_open() {
         return Err(CLOSED);
     }
     let throttle = api.throttle();
     throttle.count("register", &client.network, |limits| limits.register_by_network).await?;
-    let reasons = shortcomings(&body.password, &body.email.0);
+    let reasons = shortcomings(&password, &email);
     if !reasons.is_empty() {
         return Err(ApiError::with_reasons("REGISTER_INVALID_PASSWORD", reasons));
     }
     let user = NewUser {
-        email: body.email.0,
-        hashed_password: accounts.passwords().hash(body.password).await?,
+        email,
+        hashed_password: accounts.passwords().hash(password).await?,
         is_superuser: false,
         is_verified: false,
-        locale: body.locale.map_or_else(|| "en".to_owned(), |locale| locale.0),
+        locale: locale.map_or_else(|| "en".to_owned(), |locale| locale.0),
     };
     match accounts.store().create_user(user).await {
         Ok(user) => Ok(Created(user.into())),

@@ -196,7 +196,10 @@ mod tests {
 
         let hash = passwords.hash("Secret#1".into()).await.unwrap();
 
-        assert_eq!(passwords.verify("Secret#1".into(), Some(hash.clone())).await.unwrap(), Verdict::Right);
+        assert_eq!(
+            passwords.verify("Secret#1".into(), Some(hash.clone())).await.unwrap(),
+            Verdict::Right
+        );
         assert_eq!(passwords.verify("secret#1".into(), Some(hash)).await.unwrap(), Verdict::Wrong);
         assert_eq!(passwords.verify("Secret#1".into(), None).await.unwrap(), Verdict::Wrong);
     }
@@ -204,7 +207,8 @@ mod tests {
     #[test]
     fn foreign_and_weaker_hashes_verify_and_are_replaced() {
         let weak = cheap().argon2;
-        let strong = Passwords::new(PasswordSettings { memory_kib: 16, passes: 1, lanes: 1 }).argon2;
+        let strong =
+            Passwords::new(PasswordSettings { memory_kib: 16, passes: 1, lanes: 1 }).argon2;
         let bcrypt = bcrypt::hash("Secret#1", 4).unwrap();
 
         for stored in [hash(&weak, "Secret#1"), bcrypt.clone(), bcrypt.replace("$2b$", "$2y$")] {

@@ -243,7 +243,8 @@ mod tests {
         let (key, id) = ("a".repeat(32), UserId::new());
         let exp = now().as_seconds() + 60;
 
-        let token = sign(serde_json::json!({"sub": id, "aud": ACCESS, "exp": exp}), &key, Algorithm::HS256);
+        let token =
+            sign(serde_json::json!({"sub": id, "aud": ACCESS, "exp": exp}), &key, Algorithm::HS256);
 
         assert_eq!(tokens().read_access(&token), Some((id, 0)));
     }
@@ -252,7 +253,8 @@ mod tests {
     fn forged_tokens_are_refused() {
         let (key, id) = ("a".repeat(32), UserId::new());
         let exp = now().as_seconds() + 60;
-        let claims = |exp: serde_json::Value| serde_json::json!({"sub": id, "aud": [ACCESS], "exp": exp});
+        let claims =
+            |exp: serde_json::Value| serde_json::json!({"sub": id, "aud": [ACCESS], "exp": exp});
         let unsigned = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0";
         let good = sign(claims(exp.into()), &key, Algorithm::HS256);
         let payload = good.split('.').nth(1).unwrap();
@@ -264,7 +266,11 @@ mod tests {
             sign(claims((-1).into()), &key, Algorithm::HS256),
             sign(serde_json::json!({"sub": id, "aud": [ACCESS]}), &key, Algorithm::HS256),
             sign(serde_json::json!({"sub": id, "exp": exp}), &key, Algorithm::HS256),
-            sign(serde_json::json!({"sub": "x", "aud": [ACCESS], "exp": exp}), &key, Algorithm::HS256),
+            sign(
+                serde_json::json!({"sub": "x", "aud": [ACCESS], "exp": exp}),
+                &key,
+                Algorithm::HS256,
+            ),
             format!("{unsigned}.{payload}."),
             good.rsplit_once('.').unwrap().0.to_owned(),
             String::new(),

@@ -6,11 +6,15 @@
 
 use std::marker::PhantomData;
 
-use futures::FutureExt;
-use nexo_core::{AppId, Principal, Scope, ThreadId};
+use nexo_core::{AppId, Principal, Scope, SubscriberId, ThreadId};
 
 use super::{Input, Reject, query::cut};
-use crate::{Api, ApiError, Request, auth::partner, openapi::Operation};
+use crate::{
+    Api, ApiError, Request,
+    auth::partner,
+    openapi::Operation,
+    request::{Named, Within},
+};
 
 /// Who may call a route.
 pub(crate) trait Callers: Send + Sync + 'static {
@@ -84,7 +88,7 @@ impl<C: Callers> Input for AppAccess<C> {
     async fn take(request: &mut Request, api: &Api) -> Result<Self, Reject> {
         let (scope, app) = authorize::<C>(request, api).await?;
         if C::PARTNERS == PartnerAccess::Allowed {
-            confirm(request, api, &scope, app, None);
+            request.named = Some(Named { scope: scope.clone(), app, within: Within::App });
         }
         Ok(Self { scope, app, callers: PhantomData })
     }
@@ -107,7 +111,8 @@ impl<C: Callers> Input for ThreadAccess<C> {
         let (scope, app) = authorize::<C>(request, api).await?;
         let thread = cut::<ThreadId>(request);
         if C::PARTNERS == PartnerAccess::Allowed {
-            confirm(request, api, &scope, app, thread.as_ref().ok().copied());
+            let within = thread.as_ref().map_or(Within::App, |thread| Within::Thread(*thread));
+            request.named = Some(Named { scope: scope.clone(), app, within });
         }
         Ok(Self { scope, app, thread: thread?, callers: PhantomData })
     }
@@ -115,6 +120,29 @@ impl<C: Callers> Input for ThreadAccess<C> {
     fn describe(operation: &mut Operation<'_>) {
         describe::<C>(operation);
         operation.path_param::<ThreadId>("thread_id");
+    }
+}
+
+/// Somebody who may see a subscriber of an app, which the path names both.
+pub(crate) struct SubscriberAccess<C> {
+    pub(crate) scope: Scope,
+    pub(crate) app: AppId,
+    pub(crate) subscriber: SubscriberId,
+    callers: PhantomData<C>,
+}
+
+impl<C: Callers> Input for SubscriberAccess<C> {
+    async fn take(request: &mut Request, api: &Api) -> Result<Self, Reject> {
+        let (scope, app) = authorize::<C>(request, api).await?;
+        let subscriber = cut::<SubscriberId>(request);
+        let within = subscriber.as_ref().map_or(Within::App, |it| Within::Subscriber(*it));
+        request.named = Some(Named { scope: scope.clone(), app, within });
+        Ok(Self { scope, app, subscriber: subscriber?, callers: PhantomData })
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        describe::<C>(operation);
+        operation.path_param::<SubscriberId>("subscriber_id");
     }
 }
 
@@ -127,10 +155,7 @@ fn describe<C: Callers>(operation: &mut Operation<'_>) {
 
 /// Finds out who calls. Where partners may, the app's id is read first, since their headers
 /// are compared with it; elsewhere who calls comes before anything in the path.
-async fn authorize<C: Callers>(
-    request: &mut Request,
-    api: &Api,
-) -> Result<(Scope, AppId), Reject> {
+async fn authorize<C: Callers>(request: &mut Request, api: &Api) -> Result<(Scope, AppId), Reject> {
     match C::PARTNERS {
         PartnerAccess::Denied => {
             let principal = owner(request, api).await?.ok_or(ApiError::UNAUTHORIZED)?;
@@ -207,10 +232,4 @@ fn stop(reject: Reject) -> Reject {
         Reject::Invalid(violations) => Reject::Stop(ApiError::invalid(violations)),
         stop @ Reject::Stop(_) => stop,
     }
-}
-
-/// Leaves behind how to look up what the path names.
-fn confirm(request: &mut Request, api: &Api, scope: &Scope, app: AppId, thread: Option<ThreadId>) {
-    let (api, scope) = (api.clone(), scope.clone());
-    request.confirm = Some(async move { api.confirm_thread(&scope, app, thread).await }.boxed());
 }

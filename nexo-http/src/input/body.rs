@@ -110,9 +110,8 @@ fn parts(boundary: &str, body: &[u8]) -> Map<String, Value> {
 }
 
 fn part_name(head: &str) -> Option<String> {
-    let line = head
-        .lines()
-        .find(|line| line.to_ascii_lowercase().starts_with("content-disposition:"))?;
+    let line =
+        head.lines().find(|line| line.to_ascii_lowercase().starts_with("content-disposition:"))?;
     let named = line.split(';').map(str::trim).find_map(|it| it.strip_prefix("name="))?;
     Some(named.trim_matches('"').to_owned())
 }

@@ -23,9 +23,7 @@ pub(crate) fn network(request: &Request, api: &Api) -> String {
     let forwarded = api.settings().trust_forwarded_for.then(|| forwarded_for(request)).flatten();
     match forwarded.or(request.peer).map(|address| address.to_canonical()) {
         Some(IpAddr::V4(address)) => address.to_string(),
-        Some(IpAddr::V6(address)) => {
-            Ipv6Addr::from(u128::from(address) >> 64 << 64).to_string()
-        }
+        Some(IpAddr::V6(address)) => Ipv6Addr::from(u128::from(address) >> 64 << 64).to_string(),
         None => "unknown".to_owned(),
     }
 }

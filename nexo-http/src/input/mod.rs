@@ -6,12 +6,15 @@ mod client;
 mod query;
 mod user;
 
-pub(crate) use access::{Access, AppAccess, OwnThread, OwnerOnly, PartnerScope, Partners, PartnersWith, ThreadAccess, owner};
+pub(crate) use access::{
+    Access, AppAccess, OwnThread, OwnerOnly, PartnerScope, Partners, PartnersWith,
+    SubscriberAccess, ThreadAccess,
+};
 pub(crate) use body::{Form, JsonBody, is_json};
 pub(crate) use client::{Client, network};
 #[cfg(feature = "docs-ui")]
 pub(crate) use query::DocsFile;
-pub(crate) use query::{Path, PathParam, Query};
+pub(crate) use query::{Path, Query};
 pub(crate) use user::{CurrentUser, NamedUser, Superuser};
 
 use crate::{Api, ApiError, Request, openapi::Operation, validate::Violation};
@@ -39,10 +42,7 @@ impl From<nexo_core::Error> for Reject {
 /// A part of the request that a handler takes.
 pub(crate) trait Input: Sized + Send {
     /// Reads it.
-    fn take(
-        request: &mut Request,
-        api: &Api,
-    ) -> impl Future<Output = Result<Self, Reject>> + Send;
+    fn take(request: &mut Request, api: &Api) -> impl Future<Output = Result<Self, Reject>> + Send;
 
     /// Says what is taken.
     fn describe(_operation: &mut Operation<'_>) {}

@@ -60,7 +60,8 @@ fn errors(schemas: &mut Schemas) {
             .required("msg")
             .required("type"),
     );
-    let entries = ArrayBuilder::new().items(utoipa::openapi::Ref::from_schema_name("ValidationError"));
+    let entries =
+        ArrayBuilder::new().items(utoipa::openapi::Ref::from_schema_name("ValidationError"));
     schemas.named(
         "HTTPValidationError",
         ObjectBuilder::new().title(Some("HTTPValidationError")).property("detail", entries),

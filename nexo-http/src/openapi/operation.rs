@@ -90,6 +90,9 @@ impl<'a> Operation<'a> {
     pub(crate) fn needs_bearer(&mut self) {
         let requirement = SecurityRequirement::new(BEARER, Vec::<String>::new());
         self.change(|builder| builder.security(requirement));
+        let schema = RefOr::Ref(Ref::from_schema_name("ErrorModel"));
+        let content = Some(("application/json", schema));
+        self.response(StatusCode::UNAUTHORIZED, "No valid token", content);
     }
 
     /// The operation answers with this.
@@ -109,12 +112,6 @@ impl<'a> Operation<'a> {
         self.response(status, "Successful Response", None);
     }
 
-    /// The operation can fail with a key.
-    pub(crate) fn fails(&mut self, status: StatusCode, description: &str) {
-        let schema = RefOr::Ref(Ref::from_schema_name("ErrorModel"));
-        self.response(status, description, Some(("application/json", schema)));
-    }
-
     fn fails_validation(&mut self) {
         let schema = RefOr::Ref(Ref::from_schema_name("HTTPValidationError"));
         let content = Some(("application/json", schema));
@@ -131,7 +128,12 @@ impl<'a> Operation<'a> {
     }
 
     /// The finished operation.
-    pub(crate) fn build(self, tag: &str, id: &str, summary: &str) -> utoipa::openapi::path::Operation {
+    pub(crate) fn build(
+        self,
+        tag: &str,
+        id: &str,
+        summary: &str,
+    ) -> utoipa::openapi::path::Operation {
         let mut responses = ResponsesBuilder::new();
         for (status, (description, content)) in self.responses {
             let mut response = ResponseBuilder::new().description(description);

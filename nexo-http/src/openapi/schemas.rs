@@ -9,11 +9,11 @@ use nexo_core::{
 use serde_json::Value;
 use utoipa::openapi::{
     KnownFormat, ObjectBuilder, Ref, RefOr, Schema, SchemaFormat, Type,
-    schema::{AnyOfBuilder, ArrayBuilder},
+    schema::{AdditionalProperties, AnyOfBuilder, ArrayBuilder},
 };
 
 use crate::validate::{
-    ChangedSecret, Config, Content, Email, Flag, Given, GrantType, Int, LOCALES, Locale,
+    ChangedSecret, Config, Content, Email, Flag, Given, GrantType, Ignored, Int, LOCALES, Locale,
     NewSecret, Text, WebhookUrl,
 };
 
@@ -89,7 +89,7 @@ pub(crate) struct ObjectSchema<'a> {
 
 impl ObjectSchema<'_> {
     /// Adds a member of this type.
-    pub(crate) fn member<T: Describe>(&mut self, name: &str, _doc: &[&str]) {
+    pub(crate) fn member<T: Describe>(&mut self, name: &str) {
         let schema = T::describe(self.schemas);
         self.builder = self.builder.take().map(|builder| {
             let builder = builder.property(name, schema);
@@ -112,6 +112,10 @@ fn string() -> ObjectBuilder {
 
 fn formatted(format: KnownFormat) -> ObjectBuilder {
     string().format(Some(SchemaFormat::KnownFormat(format)))
+}
+
+fn free_form() -> ObjectBuilder {
+    plain(Type::Object).additional_properties(Some(AdditionalProperties::FreeForm(true)))
 }
 
 fn built(builder: ObjectBuilder) -> SchemaRef {
@@ -169,14 +173,15 @@ describe! {
     Timestamp => formatted(KnownFormat::DateTime),
     String => string(),
     &'static str => string(),
+    () => plain(Type::Null),
     bool => plain(Type::Boolean),
     i64 => plain(Type::Integer),
     u64 => plain(Type::Integer),
     u32 => plain(Type::Integer),
     u16 => plain(Type::Integer),
     Value => ObjectBuilder::new().schema_type(utoipa::openapi::schema::SchemaType::AnyValue),
-    JsonObject => plain(Type::Object).additional_properties(Some(true)),
-    Config => plain(Type::Object).additional_properties(Some(true)),
+    JsonObject => free_form(),
+    Config => free_form(),
     Content => string(),
     Email => formatted(KnownFormat::Email),
     Locale => string().enum_values(Some(LOCALES)),
@@ -189,6 +194,16 @@ describe! {
 impl Describe for Flag {
     fn describe(schemas: &mut Schemas) -> SchemaRef {
         bool::describe(schemas)
+    }
+}
+
+impl Describe for Ignored {
+    fn describe(schemas: &mut Schemas) -> SchemaRef {
+        Value::describe(schemas)
+    }
+
+    fn required() -> bool {
+        false
     }
 }
 

@@ -172,7 +172,7 @@ macro_rules! fields {
         impl $crate::openapi::Describe for $name {
             fn describe(schemas: &mut $crate::openapi::Schemas) -> $crate::openapi::SchemaRef {
                 schemas.object($schema, &[$($doc),*], |object| {
-                    $(object.member::<$type>(stringify!($field), &[$($field_doc),*]);)*
+                    $(object.member::<$type>(stringify!($field));)*
                 })
             }
 

@@ -67,9 +67,10 @@ fn too_deep(body: &[u8]) -> Option<usize> {
 fn find_nul(value: &Value, loc: &mut Vec<Value>) -> Option<Violation> {
     match value {
         Value::String(text) if text.contains('\0') => Some(nul(loc.clone(), value)),
-        Value::Array(items) => items.iter().enumerate().find_map(|(index, item)| {
-            within(loc, index.into(), |loc| find_nul(item, loc))
-        }),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .find_map(|(index, item)| within(loc, index.into(), |loc| find_nul(item, loc))),
         Value::Object(members) => members.iter().find_map(|(name, member)| {
             if name.contains('\0') {
                 return Some(nul(loc.clone(), &Value::Null));

@@ -6,7 +6,7 @@ mod types;
 
 pub(crate) use fields::{Field, FromFields, Given, Reader, fields};
 pub(crate) use json::parse as parse_json;
-pub use types::*;
+pub(crate) use types::*;
 
 use serde_json::{Map, Value, json};
 
@@ -105,8 +105,9 @@ mod tests {
 
         let about_other = Violation::new("missing", vec!["body".into(), "name".into()], "")
             .with_input(body.clone());
-        let about_itself = Violation::new("string_type", vec!["body".into(), "password".into()], "")
-            .with_input(json!(["hunter2"]));
+        let about_itself =
+            Violation::new("string_type", vec!["body".into(), "password".into()], "")
+                .with_input(json!(["hunter2"]));
 
         assert_eq!(
             about_other.to_json()["input"],

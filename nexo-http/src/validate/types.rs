@@ -7,13 +7,13 @@ use super::{Field, Reader};
 use crate::auth::email;
 
 /// The longest text of a message, in bytes.
-pub const MAX_CONTENT_BYTES: usize = 256 * 1024;
+pub(crate) const MAX_CONTENT_BYTES: usize = 256 * 1024;
 /// The longest free-form JSON object, in bytes.
-pub const MAX_OBJECT_BYTES: usize = 64 * 1024;
+pub(crate) const MAX_OBJECT_BYTES: usize = 64 * 1024;
 /// The languages there are.
-pub const LOCALES: [&str; 3] = ["en", "es", "pt"];
+pub(crate) const LOCALES: [&str; 3] = ["en", "es", "pt"];
 /// What a set secret is shown as.
-pub const MASK: &str = "••••••";
+pub(crate) const MASK: &str = "••••••";
 
 impl Field for String {
     fn read(value: Option<&Value>, reader: &mut Reader<'_>) -> Option<Self> {
@@ -110,9 +110,7 @@ fn expectation(expected: Expected, found: &Value) -> (&'static str, String) {
             Some(number) if number < min => {
                 ("greater_than_equal", format!("Input should be greater than or equal to {min}"))
             }
-            Some(_) => {
-                ("less_than_equal", format!("Input should be less than or equal to {max}"))
-            }
+            Some(_) => ("less_than_equal", format!("Input should be less than or equal to {max}")),
             None => ("int_type", "Input should be a valid integer".into()),
         },
     }
@@ -217,7 +215,12 @@ impl Field for NewSecret {
         let text = Text::<255>::read(value, reader)?.0;
         if text == MASK {
             let ctx = json!({ "reason": "this is the mask" });
-            return reader.breaks("value_error", "Value error, the mask is no secret", &text.into(), ctx);
+            return reader.breaks(
+                "value_error",
+                "Value error, the mask is no secret",
+                &text.into(),
+                ctx,
+            );
         }
         Some(Self((!text.is_empty()).then(|| Secret::new(text))))
     }
@@ -274,6 +277,16 @@ impl Field for i64 {
         let Some(value) = value else { return reader.missing() };
         let number = value.as_str().and_then(|text| text.trim().parse().ok());
         number.or_else(|| reader.wrong("int_parsing", MSG, value))
+    }
+}
+
+/// May be anything: existing clients send it, and it has no effect.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ignored;
+
+impl Field for Ignored {
+    fn read(_: Option<&Value>, _: &mut Reader<'_>) -> Option<Self> {
+        Some(Self)
     }
 }
 

@@ -42,6 +42,7 @@ suite! { $
         a_change_of_a_user_leaves_what_it_does_not_name,
         a_new_address_is_not_verified_and_found_at_once,
         a_taken_address_changes_nothing,
+        of_many_users_who_take_one_address_at_once_one_gets_it,
         a_user_may_write_their_own_address_differently,
         a_new_password_and_a_lost_right_end_every_token,
         a_change_under_a_condition_that_fails_changes_nothing,

@@ -135,6 +135,24 @@ pub(super) async fn a_taken_address_changes_nothing(store: Arc<dyn StoreWithAcco
     assert_same(store.find_user(ann.id).await.unwrap(), &ann);
 }
 
+pub(super) async fn of_many_users_who_take_one_address_at_once_one_gets_it(
+    store: Arc<dyn StoreWithAccounts>,
+) {
+    let mut users = Vec::new();
+    for number in 0..10 {
+        users.push(create(&store, &format!("user{number}@example.com")).await.id);
+    }
+
+    let outcomes = at_once(10, |number| {
+        let (store, user) = (Arc::clone(&store), users[number]);
+        async move { store.update_user(user, address("wanted@example.com")).await }
+    })
+    .await;
+
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(_) | Err(Error::EmailTaken))));
+}
+
 pub(super) async fn a_user_may_write_their_own_address_differently(
     store: Arc<dyn StoreWithAccounts>,
 ) {

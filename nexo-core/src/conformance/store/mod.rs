@@ -6,6 +6,7 @@ mod deliveries;
 mod keys;
 mod messages;
 mod paging;
+mod races;
 mod runs;
 mod servers;
 mod subscribers;
@@ -96,6 +97,8 @@ suite! { $
         a_walk_over_subscribers_neither_skips_nor_repeats,
         a_walk_over_threads_neither_skips_nor_repeats,
         a_walk_over_a_subscribers_threads_neither_skips_nor_repeats,
+        a_filtered_walk_neither_skips_nor_repeats,
+        a_walk_within_a_customers_scope_neither_skips_nor_repeats,
         rows_that_do_not_move_survive_a_change_during_the_walk,
         a_full_last_page_has_no_next,
         forged_cursors_are_refused,
@@ -149,5 +152,10 @@ suite! { $
         a_pinned_setting_stands,
         settings_pinned_at_once_are_the_same_for_all,
         a_server_may_report_in_any_order,
+    }    races {
+        a_thread_may_be_deleted_while_it_is_used,
+        an_app_may_be_deleted_while_it_is_used,
+        a_subscriber_who_returns_while_their_last_thread_is_deleted_stays,
+        a_run_finished_and_interrupted_at_once_ends_once,
     }
 }

@@ -4,7 +4,7 @@ use std::{cmp::Reverse, sync::Arc};
 
 use crate::{
     AppId, Cursor, CursorPage, Error, Result, Scope, Store, SubscriberId, SubscriberPosition,
-    Thread, ThreadChanges, ThreadFilter, ThreadId, ThreadPosition, ThreadSummary,
+    Thread, ThreadChanges, ThreadFilter, ThreadId, ThreadPosition, ThreadStatus, ThreadSummary,
     conformance::{
         assert_fails,
         fixtures::{ALL, Room, forged_cursors, new_app, new_thread, walk},
@@ -105,6 +105,66 @@ pub(super) async fn a_walk_over_a_subscribers_threads_neither_skips_nor_repeats(
         let found: Vec<ThreadId> = rows.iter().map(|row| row.thread.id).collect();
         assert_eq!(found, expected, "limit {limit}");
     }
+}
+
+/// Walks with every small limit over what a scope and a filter leave of the app's threads.
+async fn assert_walks(
+    store: &Arc<dyn Store>,
+    app: AppId,
+    scope: &Scope,
+    filter: &ThreadFilter,
+    expected: &[ThreadId],
+) {
+    for limit in [1, 2, 3, 50] {
+        let rows = walk(limit, async |cursor: Option<Cursor>| {
+            store.list_threads(scope, app, filter, cursor.as_ref(), limit).await
+        })
+        .await;
+        let found: Vec<ThreadId> = rows.iter().map(|thread| thread.id).collect();
+        assert_eq!(found, expected, "limit {limit}, {filter:?}");
+    }
+}
+
+/// Five threads of one customer, of which some are archived, among those of others.
+async fn five_among_others(room: &Room) -> Vec<Thread> {
+    let mut threads = vec![room.thread.clone()];
+    for number in 0..4 {
+        new_thread(&room.store, room.app.id, "nora").await;
+        let thread = new_thread(&room.store, room.app.id, "carl").await;
+        let status = (number % 2 == 0).then_some(ThreadStatus::Archived);
+        let changes = ThreadChanges { status, ..ThreadChanges::default() };
+        let changed = room.store.update_thread(&Scope::Everything, thread.id, changes).await;
+        threads.push(changed.unwrap());
+    }
+    threads
+}
+
+pub(super) async fn a_filtered_walk_neither_skips_nor_repeats(store: Arc<dyn Store>) {
+    let room = Room::new(&store).await;
+    let carls = five_among_others(&room).await;
+    let archived = carls.iter().filter(|thread| thread.status == ThreadStatus::Archived);
+    let archived = in_order(archived.cloned().collect());
+    let customer_id = Some("carl".to_owned());
+    let (app, all) = (room.app.id, Scope::Everything);
+
+    let of_carl = ThreadFilter { customer_id: customer_id.clone(), statuses: None };
+    assert_walks(&store, app, &all, &of_carl, &in_order(carls)).await;
+    let statuses = Some(vec![ThreadStatus::Archived, ThreadStatus::Deleted]);
+    let put_away = ThreadFilter { customer_id, statuses: statuses.clone() };
+    assert_walks(&store, app, &all, &put_away, &archived).await;
+    let of_all = ThreadFilter { customer_id: None, statuses };
+    assert_walks(&store, app, &all, &of_all, &archived).await;
+}
+
+pub(super) async fn a_walk_within_a_customers_scope_neither_skips_nor_repeats(
+    store: Arc<dyn Store>,
+) {
+    let room = Room::new(&store).await;
+    let expected = in_order(five_among_others(&room).await);
+    let app = room.app.id;
+    let scope = Scope::Subscriber { app, subscriber: room.subscriber_id() };
+
+    assert_walks(&store, app, &scope, &ThreadFilter::default(), &expected).await;
 }
 
 pub(super) async fn rows_that_do_not_move_survive_a_change_during_the_walk(store: Arc<dyn Store>) {

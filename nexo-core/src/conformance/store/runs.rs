@@ -55,6 +55,8 @@ pub(super) async fn a_run_is_told_the_newest_messages_in_rising_order(store: Arc
 
         let seqs: Vec<i64> = start.history.iter().map(|message| message.seq).collect();
         assert_eq!(seqs, expected);
+        let said = room.messages().await;
+        assert!(said.ends_with(&start.history), "whole messages are told");
         assert_eq!(start.message.seq, 1, "it is told beside the history");
     }
 }

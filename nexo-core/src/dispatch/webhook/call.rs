@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use reqwest::{Request, Response};
 use tokio::time::{Instant, timeout_at};
@@ -10,22 +10,15 @@ use url::Url;
 
 use super::{
     Shared,
+    answer::too_large,
     content::{ContentType, is_encoded},
     events::Events,
     headers::request_headers,
-    json_reply,
     payload::payload,
     record::Record,
-    stream_reply::{self, Step, StreamReply},
     target::{TARGET, Target},
 };
-use crate::{
-    AgentEvent, DeliveryId, Failure, FailureKind, Turn,
-    sse::{DecodeError, Decoder},
-};
-
-/// The most bytes of an answer that are read although there is no use for them but the record.
-const MAX_USELESS_BYTES: u64 = 64 * 1024;
+use crate::{AgentEvent, DeliveryId, Failure, FailureKind, Turn};
 
 /// Calls the agent and tells what it answers.
 pub(super) async fn run(shared: Arc<Shared>, turn: Arc<Turn>, mut events: Events) {
@@ -44,11 +37,11 @@ pub(super) async fn run(shared: Arc<Shared>, turn: Arc<Turn>, mut events: Events
     }
 }
 
-struct Call<'a> {
-    shared: &'a Shared,
-    timeout: Duration,
+pub(super) struct Call<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) timeout: Duration,
     target: Arc<Target>,
-    record: Record,
+    pub(super) record: Record,
 }
 
 impl<'a> Call<'a> {
@@ -95,7 +88,7 @@ impl<'a> Call<'a> {
         let sent = self.shared.client.execute(request);
         match timeout_at(deadline, TARGET.scope(Arc::clone(&self.target), sent)).await {
             Ok(sent) => sent.map_err(|error| self.not_sent(&error)),
-            Err(_) => Err(self.too_slow("no answer began")),
+            Err(_) => Err(self.too_slow("no answer began in time")),
         }
     }
 
@@ -111,7 +104,7 @@ impl<'a> Call<'a> {
         let lines = response.headers().iter();
         let bytes: usize = lines.map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
         if bytes > self.shared.limits.head_bytes {
-            return Err(too_large("the head of the answer", self.shared.limits.head_bytes as u64));
+            return Err(too_large("the head of the answer", self.shared.limits.head_bytes));
         }
         Ok(())
     }
@@ -133,89 +126,8 @@ impl<'a> Call<'a> {
         }
     }
 
-    async fn read_json(
-        &mut self,
-        mut response: Response,
-        content_type: &ContentType,
-        deadline: Instant,
-        events: &mut Events,
-    ) -> Result<(), Failure> {
-        let max = self.shared.limits.body_bytes as u64;
-        if response.content_length().is_some_and(|length| length > max) {
-            return Err(too_large("the answer", max));
-        }
-        let mut body = BytesMut::new();
-        while let Some(bytes) = self.read(&mut response, deadline, max).await? {
-            body.extend_from_slice(&bytes);
-        }
-        let reply = json_reply::read(&body, content_type)?;
-        let max = self.shared.limits.reply_bytes;
-        if reply.text.len() > max {
-            return Err(too_large("the reply", max as u64));
-        }
-        events.send(AgentEvent::Reply { text: reply.text, metadata: reply.metadata }).await;
-        Ok(())
-    }
-
-    /// The clock between events runs only while we wait for the agent: it starts anew when
-    /// all events that came were taken.
-    async fn read_stream(
-        &mut self,
-        mut response: Response,
-        events: &mut Events,
-    ) -> Result<(), Failure> {
-        let limits = &self.shared.limits;
-        let end = Instant::now() + limits.stream;
-        let mut idle = Instant::now() + self.timeout;
-        let mut decoder = Decoder::new().with_max_event_bytes(limits.event_bytes);
-        let mut reply = StreamReply::new(limits.reply_bytes);
-        let mut come = Vec::new();
-        loop {
-            let max = limits.stream_bytes as u64;
-            let Some(bytes) = self.read(&mut response, idle.min(end), max).await? else {
-                events.send(reply.broken_off()?).await;
-                return Ok(());
-            };
-            let decoded = decoder.feed(&bytes, &mut come);
-            let is_alive = !come.is_empty();
-            for event in come.drain(..) {
-                match reply.step(&event)? {
-                    Step::Text(text) => pass_on(&text, events).await,
-                    Step::Done => return finish(&reply, events).await,
-                    Step::Ignored => {}
-                }
-            }
-            decoded.map_err(|error| undecodable(error, limits.event_bytes))?;
-            if is_alive {
-                idle = Instant::now() + self.timeout;
-            }
-        }
-    }
-
-    /// The next bytes of the body, counted before anything is made of them.
-    async fn read(
-        &mut self,
-        response: &mut Response,
-        deadline: Instant,
-        max: u64,
-    ) -> Result<Option<Bytes>, Failure> {
-        let read = timeout_at(deadline, response.chunk()).await;
-        let read = read.map_err(|_| self.too_slow("the answer stopped"))?;
-        let bytes = read.map_err(|error| failed("the answer broke off", &error))?;
-        match &bytes {
-            Some(bytes) if self.record.body(bytes) > max => Err(too_large("the answer", max)),
-            _ => Ok(bytes),
-        }
-    }
-
-    /// Reads the beginning of an answer for the record; whether that works doesn't matter.
-    async fn read_useless(&mut self, mut response: Response, deadline: Instant) {
-        while let Ok(Some(_)) = self.read(&mut response, deadline, MAX_USELESS_BYTES).await {}
-    }
-
-    fn too_slow(&self, what: &str) -> Failure {
-        let state = if self.target.peer().is_some() { "connected" } else { "not connected anew" };
-        let why = format!("{what}: nothing came in time ({:?} each; {state})", self.timeout);
+    pub(super) fn too_slow(&self, what: &str) -> Failure {
+        let why = format!("{what}; the timeout is {:?}", self.timeout);
         Failure::new(FailureKind::WebhookTimeout, why)
     }
 }
@@ -227,33 +139,8 @@ fn request(url: Url, headers: HeaderMap, body: Bytes) -> Request {
     request
 }
 
-async fn pass_on(text: &str, events: &mut Events) {
-    for piece in stream_reply::pieces(text) {
-        events.send(AgentEvent::Delta(piece.to_owned())).await;
-    }
-}
-
-async fn finish(reply: &StreamReply, events: &mut Events) -> Result<(), Failure> {
-    if let Some(event) = reply.done() {
-        events.send(event).await;
-    }
-    Ok(())
-}
-
-fn undecodable(error: DecodeError, max_event_bytes: usize) -> Failure {
-    match error {
-        DecodeError::TooLarge => too_large("an event", max_event_bytes as u64),
-        DecodeError::NotUtf8 => stream_reply::invalid("the event stream is not UTF-8"),
-    }
-}
-
-fn too_large(what: &str, max: u64) -> Failure {
-    let why = format!("{what} has more than {max} bytes");
-    Failure::new(FailureKind::WebhookTooLarge, why)
-}
-
 /// An error of the client says little without what caused it.
-fn failed(what: &str, error: &reqwest::Error) -> Failure {
+pub(super) fn failed(what: &str, error: &reqwest::Error) -> Failure {
     let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
     let causes: Vec<String> = causes.map(ToString::to_string).collect();
     let why = format!("{what}: {}", causes.join(": "));

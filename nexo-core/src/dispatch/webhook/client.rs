@@ -119,3 +119,31 @@ fn check_peer(connection: &impl Connection) -> Result<(), BoxError> {
     let peer = info.get::<HttpInfo>().map(HttpInfo::remote_addr);
     current_target()?.connected(peer.ok_or("the connection does not say where it leads")?)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{io::AsyncReadExt, net::TcpListener};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_sent_where_nobody_vetted_the_address() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let sent = tokio::spawn(client().post(url).body("secret").send());
+
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut received = Vec::new();
+        let _ = socket.read_to_end(&mut received).await;
+
+        assert!(sent.await.unwrap().unwrap_err().is_connect());
+        assert!(received.is_empty());
+    }
+
+    #[tokio::test]
+    async fn no_name_is_looked_up_for_nobody() {
+        let error = client().get("http://localhost:1/").send().await.unwrap_err();
+
+        assert!(error.is_connect());
+    }
+}

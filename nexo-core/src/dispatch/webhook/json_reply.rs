@@ -73,6 +73,8 @@ fn invalid(why: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn kind(body: &str) -> FailureKind {
@@ -133,6 +135,21 @@ mod tests {
             let body = format!(r#"{{"metadata":{metadata},"reply":"Hi"}}"#);
             let reply = read(body.as_bytes(), &ContentType::Json).unwrap();
             assert_eq!((reply.text.as_str(), reply.metadata), ("Hi", None), "{metadata}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_is_a_reply_or_a_failure(body: Vec<u8>, text: String) {
+            let _ = read(&body, &ContentType::Absent);
+            let json = serde_json::json!({ "reply": text }).to_string();
+
+            let reply = read(json.as_bytes(), &ContentType::Json);
+
+            match reply {
+                Ok(reply) => prop_assert_eq!(reply.text, text),
+                Err(failure) => prop_assert!(text.contains('\0'), "{}", failure),
+            }
         }
     }
 }

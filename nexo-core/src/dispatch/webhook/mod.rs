@@ -14,6 +14,7 @@
 //! a stream each gap between two events; comments keep no stream alive. [`Limits`] has what
 //! holds for every app.
 
+mod answer;
 mod call;
 mod client;
 mod content;

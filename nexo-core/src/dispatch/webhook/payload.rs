@@ -3,6 +3,8 @@
 //! Existing agents read version 1.0 of this, some of them with their own eyes only: order of
 //! members, compactness and literal characters are part of it.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -118,11 +120,13 @@ fn string_bytes(json: &str) -> usize {
 
 /// A string that only escapes what has to be. One with half a surrogate pair has no literal
 /// form and stays as it is.
-fn literal(string: &str) -> String {
+fn literal(string: &str) -> Cow<'_, str> {
+    if !string.contains('\\') {
+        return string.into();
+    }
     let text = serde_json::from_str::<String>(string);
-    text.ok()
-        .and_then(|text| serde_json::to_string(&text).ok())
-        .unwrap_or_else(|| string.to_owned())
+    let literal = text.ok().and_then(|text| serde_json::to_string(&text).ok());
+    literal.map_or_else(|| string.into(), Cow::from)
 }
 
 #[cfg(test)]

@@ -118,3 +118,21 @@ impl Target {
 fn failed(why: String) -> Failure {
     Failure::new(FailureKind::WebhookRequestFailed, why)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::SystemResolver, *};
+
+    #[test]
+    fn a_connection_that_leads_elsewhere_than_was_vetted_is_refused() {
+        let url = Url::parse("http://[::ffff:8.8.8.8]/").unwrap();
+        let (guard, resolver) = (Arc::default(), Arc::new(SystemResolver));
+        let target = Target::new(&url, guard, resolver, Duration::from_secs(1));
+
+        assert!(target.connected("8.8.8.8:80".parse().unwrap()).is_ok());
+        assert!(target.connected("127.0.0.1:80".parse().unwrap()).is_err());
+
+        let refusal = target.refusal().map(|failure| failure.kind);
+        assert_eq!(refusal, Some(FailureKind::WebhookUrlBlocked));
+    }
+}
