@@ -100,11 +100,13 @@ impl<'a> Call<'a> {
         }
     }
 
-    fn check_head(&self, response: &Response) -> Result<(), Failure> {
+    fn check_head(&mut self, response: &Response) -> Result<(), Failure> {
         let lines = response.headers().iter();
         let bytes: usize = lines.map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-        if bytes > self.shared.limits.head_bytes {
-            return Err(too_large("the head of the answer", self.shared.limits.head_bytes));
+        let max = self.shared.limits.head_bytes;
+        if bytes > max {
+            self.record.forget_headers();
+            return Err(too_large("the head of the answer", max));
         }
         Ok(())
     }
