@@ -98,6 +98,18 @@ async fn no_stream_lasts_for_ever() {
 }
 
 #[tokio::test]
+async fn clocks_that_are_set_to_never_ring_never() {
+    let agent = TestAgent::acting(vec![stream_head(), Act::Write(DELTA.to_vec())]).await;
+    let limits = Limits { stream: Duration::MAX, dns: Duration::MAX, ..Limits::default() };
+    let mut turn = turn(&agent.url().replace("127.0.0.1", "localhost"));
+    turn.config.timeout = Duration::MAX;
+
+    let outcome = patiently(outcome(&dispatcher().with_limits(limits), turn)).await;
+
+    assert_eq!(outcome.text(), "a");
+}
+
+#[tokio::test]
 async fn a_slow_reader_is_not_the_agents_fault() {
     let agent = TestAgent::acting(vec![
         stream_head(),

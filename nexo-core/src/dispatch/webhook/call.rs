@@ -10,7 +10,7 @@ use url::Url;
 
 use super::{
     Shared,
-    answer::too_large,
+    answer::{after, too_large},
     content::{ContentType, is_encoded},
     events::Events,
     headers::request_headers,
@@ -65,7 +65,7 @@ impl<'a> Call<'a> {
     }
 
     async fn perform(&mut self, request: Request, events: &mut Events) -> Result<(), Failure> {
-        let deadline = Instant::now() + self.timeout;
+        let deadline = after(self.timeout);
         let response = self.send(request, deadline).await?;
         self.record.head(&response);
         self.check_head(&response)?;
