@@ -68,6 +68,7 @@ mod order;
 mod partners;
 mod raw;
 mod runs;
+mod signature;
 mod streams;
 mod subscribers;
 mod tester;
