@@ -157,7 +157,7 @@ impl AppStore for PostgresStore {
     }
 
     async fn delete_app(&self, scope: &Scope, app: AppId) -> Result<()> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin_deletion().await?;
         scoped(LOCK, scope)
             .bind(app.as_uuid())
             .fetch_optional(&mut *transaction)

@@ -82,6 +82,17 @@ impl PostgresStore {
         self.pool.begin().await.map_err(before_commit)
     }
 
+    /// Begins a transaction that deletes an app with all its conversations, which may well take
+    /// longer than a request's statement should.
+    async fn begin_deletion(&self) -> Result<Transaction<'static, Postgres>> {
+        let mut transaction = self.begin().await?;
+        sqlx::query("set local statement_timeout = '10min'")
+            .execute(&mut *transaction)
+            .await
+            .map_err(before_commit)?;
+        Ok(transaction)
+    }
+
     /// Reads one row, if there is one.
     async fn read_optional(&self, query: SqlQuery<'_>) -> Result<Option<PgRow>> {
         query.fetch_optional(&self.pool).await.map_err(before_commit)

@@ -119,7 +119,7 @@ impl UserStore for PostgresStore {
     }
 
     async fn delete_user(&self, user: UserId) -> Result<()> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin_deletion().await?;
         sqlx::query(FIND_TO_CHANGE)
             .bind(user.as_uuid())
             .fetch_optional(&mut *transaction)
