@@ -10,7 +10,7 @@ use url::Url;
 
 use super::{
     Shared,
-    answer::too_large,
+    answer::{after, too_large},
     content::{ContentType, is_encoded},
     events::Events,
     headers::request_headers,
@@ -65,7 +65,7 @@ impl<'a> Call<'a> {
     }
 
     async fn perform(&mut self, request: Request, events: &mut Events) -> Result<(), Failure> {
-        let deadline = Instant::now() + self.timeout;
+        let deadline = after(self.timeout);
         let response = self.send(request, deadline).await?;
         self.record.head(&response);
         self.check_head(&response)?;
@@ -100,11 +100,13 @@ impl<'a> Call<'a> {
         }
     }
 
-    fn check_head(&self, response: &Response) -> Result<(), Failure> {
+    fn check_head(&mut self, response: &Response) -> Result<(), Failure> {
         let lines = response.headers().iter();
         let bytes: usize = lines.map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-        if bytes > self.shared.limits.head_bytes {
-            return Err(too_large("the head of the answer", self.shared.limits.head_bytes));
+        let max = self.shared.limits.head_bytes;
+        if bytes > max {
+            self.record.forget_headers();
+            return Err(too_large("the head of the answer", max));
         }
         Ok(())
     }
