@@ -23,7 +23,7 @@ use std::fmt;
 
 use nexo_core::{KeyRing, Result, Scope};
 use sqlx::{
-    PgPool, Postgres, Transaction,
+    PgConnection, PgPool, Postgres, Transaction,
     pool::PoolConnection,
     postgres::{PgArguments, PgRow},
     query::Query,
@@ -86,10 +86,7 @@ impl PostgresStore {
     /// longer than a request's statement should.
     async fn begin_deletion(&self) -> Result<Transaction<'static, Postgres>> {
         let mut transaction = self.begin().await?;
-        sqlx::query("set local statement_timeout = '10min'")
-            .execute(&mut *transaction)
-            .await
-            .map_err(before_commit)?;
+        run(&mut transaction, sqlx::query("set local statement_timeout = '10min'")).await?;
         Ok(transaction)
     }
 
@@ -138,4 +135,14 @@ fn scoped(sql: &'static str, scope: &Scope) -> SqlQuery<'static> {
         .bind(scope.owner().map(nexo_core::OwnerId::as_str))
         .bind(scope.app().map(|app| app.as_uuid()))
         .bind(scope.subscriber().map(|subscriber| subscriber.as_uuid()))
+}
+
+/// Runs a statement inside a transaction; gives its row, if any.
+async fn find(connection: &mut PgConnection, query: SqlQuery<'_>) -> Result<Option<PgRow>> {
+    query.fetch_optional(connection).await.map_err(before_commit)
+}
+
+/// Runs a statement inside a transaction.
+async fn run(connection: &mut PgConnection, query: SqlQuery<'_>) -> Result<()> {
+    query.execute(connection).await.map(drop).map_err(before_commit)
 }
