@@ -48,7 +48,7 @@ async fn carry(inner: &Inner, start: RunStart, publisher: &Publisher) {
     let finish = answer.finish(&turn, &route);
     publisher.publish(store(inner, finish).await);
     for delivery in deliveries {
-        record(inner, *delivery).await;
+        record(inner, delivery).await;
     }
 }
 
@@ -73,7 +73,7 @@ struct Answer {
     pending: bool,
     failure: Option<Failure>,
     first_delta_at: Option<Timestamp>,
-    deliveries: Vec<Box<Delivery>>,
+    deliveries: Vec<Delivery>,
 }
 
 impl Answer {
@@ -139,7 +139,7 @@ impl Answer {
             }
             AgentEvent::Truncated => self.truncated = true,
             AgentEvent::Pending => self.pending = true,
-            AgentEvent::Delivery(delivery) => self.deliveries.push(delivery),
+            AgentEvent::Delivery(delivery) => self.deliveries.push(*delivery),
         }
     }
 
