@@ -44,27 +44,31 @@ pub struct RunEnd {
 /// The live runs of this server.
 #[derive(Clone, Default)]
 pub(crate) struct Hub {
-    live: Arc<Mutex<HashMap<RunId, Arc<Live>>>>,
+    live: Arc<Mutex<HashMap<RunId, Live>>>,
 }
 
 /// The log of one live run.
+type Log = Arc<Mutex<Vec<RunEvent>>>;
+
+/// What it takes to watch a live run: its log, and how many events it has.
+#[derive(Clone)]
 struct Live {
-    events: Mutex<Vec<RunEvent>>,
-    /// How many events there are.
-    count: watch::Sender<usize>,
+    log: Log,
+    count: watch::Receiver<usize>,
 }
 
 impl Hub {
     /// Opens the log of a run that starts.
     pub(crate) fn open(&self, run: RunId) -> Publisher {
-        let live = Arc::new(Live { events: Mutex::default(), count: watch::Sender::new(0) });
-        lock(&self.live).insert(run, Arc::clone(&live));
-        Publisher { hub: self.clone(), run, live }
+        let count = watch::Sender::new(0);
+        let live = Live { log: Log::default(), count: count.subscribe() };
+        lock(&self.live).insert(run, live.clone());
+        Publisher { hub: self.clone(), run, live, count }
     }
 
     /// Watches a live run from its start; `None` if it is not live on this server.
     pub(crate) fn watch(&self, run: RunId) -> Option<RunWatch> {
-        lock(&self.live).get(&run).map(|live| RunWatch::new(run, live))
+        lock(&self.live).get(&run).cloned().map(|live| RunWatch::new(run, live))
     }
 }
 
@@ -78,22 +82,24 @@ impl fmt::Debug for Hub {
 pub(crate) struct Publisher {
     hub: Hub,
     run: RunId,
-    live: Arc<Live>,
+    live: Live,
+    /// Goes with the publisher, which is how watchers learn that nothing more comes.
+    count: watch::Sender<usize>,
 }
 
 impl Publisher {
     /// Shows an event to all watchers.
     pub(crate) fn publish(&self, event: RunEvent) {
-        let mut events = lock(&self.live.events);
-        events.push(event);
-        let count = events.len();
-        drop(events);
-        self.live.count.send_replace(count);
+        let mut log = lock(&self.live.log);
+        log.push(event);
+        let count = log.len();
+        drop(log);
+        self.count.send_replace(count);
     }
 
     /// Watches the run from its start.
     pub(crate) fn watch(&self) -> RunWatch {
-        RunWatch::new(self.run, &self.live)
+        RunWatch::new(self.run, self.live.clone())
     }
 }
 
@@ -106,20 +112,20 @@ impl Drop for Publisher {
 /// Watches one run, from its first event to its end.
 pub struct RunWatch {
     run: RunId,
-    live: Arc<Live>,
-    count: watch::Receiver<usize>,
+    live: Live,
+    /// How many events were seen; all there can be, once the end was.
     seen: usize,
 }
 
 impl RunWatch {
-    fn new(run: RunId, live: &Arc<Live>) -> Self {
-        Self { run, live: Arc::clone(live), count: live.count.subscribe(), seen: 0 }
+    fn new(run: RunId, live: Live) -> Self {
+        Self { run, live, seen: 0 }
     }
 
     /// A watch on what is all there already.
     pub(crate) fn replay(run: RunId, events: Vec<RunEvent>) -> Self {
-        let count = watch::Sender::new(events.len());
-        Self::new(run, &Arc::new(Live { events: Mutex::new(events), count }))
+        let count = watch::Sender::new(events.len()).subscribe();
+        Self::new(run, Live { log: Arc::new(Mutex::new(events)), count })
     }
 
     /// Which run is watched.
@@ -133,17 +139,15 @@ impl RunWatch {
     /// Nothing is lost when the future is dropped.
     pub async fn next(&mut self) -> Option<RunEvent> {
         loop {
-            let ended = {
-                let events = lock(&self.live.events);
-                if let Some(event) = events.get(self.seen) {
-                    self.seen += 1;
-                    return Some(event.clone());
-                }
-                matches!(events.last(), Some(RunEvent::End(_)))
-            };
-            if ended || self.count.wait_for(|count| *count > self.seen).await.is_err() {
+            let seen = self.seen;
+            if let Some(event) = lock(&self.live.log).get(seen).cloned() {
+                self.seen = if matches!(event, RunEvent::End(_)) { usize::MAX } else { seen + 1 };
+                return Some(event);
+            }
+            if seen == usize::MAX {
                 return None;
             }
+            self.live.count.wait_for(|count| *count > seen).await.ok()?;
         }
     }
 
@@ -217,14 +221,9 @@ mod tests {
         drop(publisher);
 
         assert!(hub.watch(run).is_none());
-        drop(hub);
-        let live = Arc::downgrade(&watch.live);
-        assert!(
-            tokio::time::timeout(std::time::Duration::from_secs(5), watch.end())
-                .await
-                .unwrap()
-                .is_none()
-        );
-        assert!(live.upgrade().is_none());
+        let log = Arc::downgrade(&watch.live.log);
+        let patience = std::time::Duration::from_secs(5);
+        assert!(tokio::time::timeout(patience, watch.end()).await.unwrap().is_none());
+        assert!(log.upgrade().is_none());
     }
 }

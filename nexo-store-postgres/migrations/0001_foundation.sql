@@ -103,7 +103,6 @@ create table nexo_subscribers (
     app_id uuid not null references nexo_apps on delete cascade,
     customer_id text not null,
     display_name text,
-    search text not null, -- both names in Rust's lower case
     metadata json not null,
     created_at timestamptz not null,
     last_seen_at timestamptz,
@@ -112,6 +111,25 @@ create table nexo_subscribers (
 );
 create index nexo_subscribers_list
     on nexo_subscribers (app_id, last_message_at desc nulls last, created_at desc, id desc);
+
+-- What a search looks into: both names in Rust's lower case. Apart from the subscribers, whose
+-- rows change with every message: each change would be made in the index below as well.
+create table nexo_subscriber_names (
+    subscriber_id uuid primary key references nexo_subscribers on delete cascade,
+    app_id uuid not null,
+    search text not null
+);
+create index nexo_subscriber_names_app on nexo_subscriber_names (app_id);
+
+-- Without the extension, or the right to make it, a search reads through an app's names.
+do $$
+begin
+    create extension if not exists pg_trgm;
+    create index nexo_subscriber_names_search on nexo_subscriber_names using gin (search gin_trgm_ops);
+exception when others then
+    raise notice 'no index for searches: %', sqlerrm;
+end
+$$;
 
 create table nexo_threads (
     id uuid primary key,
@@ -133,7 +151,6 @@ create table nexo_threads (
 create index nexo_threads_list on nexo_threads (app_id, updated_at desc, id desc);
 create index nexo_threads_customer on nexo_threads (app_id, customer_id, updated_at desc, id desc);
 create index nexo_threads_subscriber on nexo_threads (subscriber_id, updated_at desc, id desc);
-create index nexo_threads_newest on nexo_threads (subscriber_id, last_message_at desc);
 
 create table nexo_messages (
     id uuid primary key,

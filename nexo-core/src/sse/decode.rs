@@ -138,10 +138,18 @@ impl Decoder {
     }
 
     fn end_line(&mut self) -> Result<Option<Event>, DecodeError> {
-        let bytes = mem::take(&mut self.line);
+        let mut bytes = mem::take(&mut self.line);
+        let event = self.take_line(&bytes);
+        // The buffer is kept: most lines are short, and there are many.
+        bytes.clear();
+        self.line = bytes;
+        event
+    }
+
+    fn take_line(&mut self, bytes: &[u8]) -> Result<Option<Event>, DecodeError> {
         let bytes = match mem::take(&mut self.at_start) {
-            true => bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes),
-            false => &bytes,
+            true => bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes),
+            false => bytes,
         };
         let line = str::from_utf8(bytes).map_err(|_| DecodeError::NotUtf8)?;
         if line.is_empty() {

@@ -20,6 +20,8 @@ use tokio::{
 pub(crate) enum Act {
     Write(Vec<u8>),
     Pause(Duration),
+    /// Reads another request from the same connection.
+    Next,
     /// Writes the same again and again, with this long in between, until the other side is gone.
     Repeat(Vec<u8>, Duration),
     /// Keeps the connection open until the other side is gone.
@@ -128,11 +130,10 @@ pub(crate) fn stream_head() -> Act {
 }
 
 async fn serve(mut socket: TcpStream, acts: &[Act], received: &Mutex<Vec<Received>>) {
-    let Some(request) = read_request(&mut socket).await else { return };
-    received.lock().unwrap().push(request);
-    for act in acts {
+    for act in [Act::Next].iter().chain(acts) {
         let done = match act {
             Act::Write(bytes) => socket.write_all(bytes).await,
+            Act::Next => next_request(&mut socket, received).await,
             Act::Pause(duration) => {
                 tokio::time::sleep(*duration).await;
                 Ok(())
@@ -145,6 +146,15 @@ async fn serve(mut socket: TcpStream, acts: &[Act], received: &Mutex<Vec<Receive
         }
     }
     let _ = socket.shutdown().await;
+}
+
+async fn next_request(
+    socket: &mut TcpStream,
+    received: &Mutex<Vec<Received>>,
+) -> std::io::Result<()> {
+    let request = read_request(socket).await.ok_or(std::io::ErrorKind::UnexpectedEof)?;
+    received.lock().unwrap().push(request);
+    Ok(())
 }
 
 async fn repeat(socket: &mut TcpStream, bytes: &[u8], pause: Duration) -> std::io::Result<()> {

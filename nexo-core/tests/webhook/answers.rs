@@ -105,7 +105,7 @@ async fn a_failing_agent_that_never_ends_its_body_fails_by_its_status() {
     let head = b"HTTP/1.1 500 Oops\r\ncontent-length: 100\r\n\r\nhalf".to_vec();
     let agent = TestAgent::acting(vec![Act::Write(head), Act::Hang]).await;
 
-    let outcome = outcome(&dispatcher(), turn_within(&agent.url(), 100)).await;
+    let outcome = outcome(&dispatcher(), turn_within(&agent.url(), 500)).await;
 
     assert_eq!(outcome.kind(), Some(FailureKind::WebhookBadStatus));
     assert_eq!(outcome.delivery().response_body, b"half");

@@ -25,8 +25,8 @@ async fn patiently(outcome: impl Future<Output = Outcome>) -> Outcome {
 async fn timed_out(acts: Vec<Act>) -> Outcome {
     let agent = TestAgent::acting(acts).await;
     let started = Instant::now();
-    let outcome = patiently(outcome(&dispatcher(), turn_within(&agent.url(), 200))).await;
-    assert!(started.elapsed() >= Duration::from_millis(200));
+    let outcome = patiently(outcome(&dispatcher(), turn_within(&agent.url(), 1_000))).await;
+    assert!(started.elapsed() >= Duration::from_secs(1));
     assert_eq!(outcome.kind(), Some(FailureKind::WebhookTimeout));
     assert_eq!(outcome.delivery().peer, Some(agent.address));
     outcome
@@ -98,21 +98,33 @@ async fn no_stream_lasts_for_ever() {
 }
 
 #[tokio::test]
+async fn clocks_that_are_set_to_never_ring_never() {
+    let agent = TestAgent::acting(vec![stream_head(), Act::Write(DELTA.to_vec())]).await;
+    let limits = Limits { stream: Duration::MAX, dns: Duration::MAX, ..Limits::default() };
+    let mut turn = turn(&agent.url().replace("127.0.0.1", "localhost"));
+    turn.config.timeout = Duration::MAX;
+
+    let outcome = patiently(outcome(&dispatcher().with_limits(limits), turn)).await;
+
+    assert_eq!(outcome.text(), "a");
+}
+
+#[tokio::test]
 async fn a_slow_reader_is_not_the_agents_fault() {
     let agent = TestAgent::acting(vec![
         stream_head(),
         Act::Write(DELTA.repeat(3)),
-        Act::Pause(Duration::from_millis(400)),
+        Act::Pause(Duration::from_millis(900)),
         Act::Write([DELTA, b"event: done\n\n"].concat()),
     ])
     .await;
     let dispatcher = dispatcher();
-    let mut stream = dispatcher.dispatch(std::sync::Arc::new(turn_within(&agent.url(), 300)));
+    let mut stream = dispatcher.dispatch(std::sync::Arc::new(turn_within(&agent.url(), 600)));
 
     let mut failed = false;
     while let Some(item) = stream.next().await {
         failed |= item.is_err();
-        tokio::time::sleep(Duration::from_millis(150)).await;
+        tokio::time::sleep(Duration::from_millis(250)).await;
     }
 
     assert!(!failed);

@@ -190,7 +190,7 @@ async fn a_name_that_moves_inside_is_refused_when_it_has_moved() {
     let first = outcome(&dispatcher, turn_within(&url, 1_000)).await;
     assert_eq!(first.kind(), Some(FailureKind::WebhookRequestFailed));
 
-    for _ in 0..100 {
+    for _ in 0..1_000 {
         let outcome = outcome(&dispatcher, turn(&url)).await;
         assert_eq!(outcome.kind(), Some(FailureKind::WebhookUrlBlocked));
         assert!(outcome.delivery.is_none());

@@ -7,7 +7,7 @@ use nexo_core::{
 };
 
 use crate::{
-    agent::{Received, TestAgent},
+    agent::{Act, Received, TestAgent},
     fixture::{NOW, dispatcher, now, outcome, turn},
 };
 
@@ -200,6 +200,21 @@ async fn another_agent_than_the_main_one_has_its_own_address_and_secret() {
     outcome(&dispatcher(), turn).await;
 
     assert!(verify(&only(&agent), "its own"));
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again_and_the_record_still_knows_the_peer() {
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 14\r\n\r\n{\"reply\":\"Hi\"}".to_vec();
+    let agent = TestAgent::acting(vec![Act::Write(answer.clone()), Act::Next, Act::Write(answer)]);
+    let (agent, dispatcher) = (agent.await, dispatcher());
+
+    for _ in 0..2 {
+        let outcome = outcome(&dispatcher, turn(&agent.url())).await;
+        assert_eq!(outcome.text(), "Hi");
+        assert_eq!(outcome.delivery().peer, Some(agent.address));
+    }
+
+    assert_eq!((agent.connections(), agent.received().len()), (1, 2));
 }
 
 #[tokio::test]

@@ -50,6 +50,7 @@ async fn line_ends_comments_marks_and_unknown_events_do_not_matter() {
 #[tokio::test]
 async fn a_stream_that_is_cut_at_any_byte_on_its_way_reads_the_same() {
     let body = "event: delta\r\ndata: {\"text\":\"¿é🎉\"}\r\n\r\nevent: done\ndata: {}\n\n";
+    let dispatcher = dispatcher();
     for cut in 1..body.len() {
         let (left, right) = body.as_bytes().split_at(cut);
         let pause = Act::Pause(std::time::Duration::from_millis(2));
@@ -61,7 +62,7 @@ async fn a_stream_that_is_cut_at_any_byte_on_its_way_reads_the_same() {
         ])
         .await;
 
-        let outcome = outcome(&dispatcher(), turn(&agent.url())).await;
+        let outcome = outcome(&dispatcher, turn(&agent.url())).await;
 
         assert!(outcome.failure.is_none(), "cut at {cut}");
         assert_eq!(outcome.text(), "¿é🎉", "cut at {cut}");

@@ -1,5 +1,7 @@
 //! Reading what an agent answers, no further and no longer than it may.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use reqwest::Response;
 use tokio::time::{Instant, timeout_at};
@@ -51,8 +53,8 @@ impl Call<'_> {
     ) -> Result<(), Failure> {
         let limits = &self.shared.limits;
         let max = limits.stream_bytes;
-        let end = Instant::now() + limits.stream;
-        let mut idle = Instant::now() + self.timeout;
+        let end = after(limits.stream);
+        let mut idle = after(self.timeout);
         let mut reply = StreamReply::new(limits);
         let mut news = Vec::new();
         while let Some(bytes) = self.read(&mut response, idle.min(end), max).await? {
@@ -62,7 +64,7 @@ impl Call<'_> {
             }
             match progress? {
                 Progress::Nothing => {}
-                Progress::Events => idle = Instant::now() + self.timeout,
+                Progress::Events => idle = after(self.timeout),
                 Progress::Done => return Ok(()),
             }
         }
@@ -92,6 +94,14 @@ impl Call<'_> {
             _ => Ok(bytes),
         }
     }
+}
+
+/// The instant so much later. A clock that is set further ahead than instants go rings in a
+/// year, which nobody will notice.
+pub(super) fn after(duration: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    let now = Instant::now();
+    now.checked_add(duration).unwrap_or_else(|| now + YEAR)
 }
 
 pub(super) fn too_large(what: &str, max: usize) -> Failure {

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::{
     Shared,
-    answer::too_large,
+    answer::{after, too_large},
     content::{ContentType, is_encoded},
     events::Events,
     headers::request_headers,
@@ -65,7 +65,7 @@ impl<'a> Call<'a> {
     }
 
     async fn perform(&mut self, request: Request, events: &mut Events) -> Result<(), Failure> {
-        let deadline = Instant::now() + self.timeout;
+        let deadline = after(self.timeout);
         let response = self.send(request, deadline).await?;
         self.record.head(&response);
         self.check_head(&response)?;
@@ -78,8 +78,7 @@ impl<'a> Call<'a> {
             }
             status => {
                 self.read_useless(response, deadline).await;
-                let why = format!("the status is {}", status.as_u16());
-                Err(Failure::new(FailureKind::WebhookBadStatus, why))
+                Err(bad_status(status))
             }
         }
     }
@@ -95,16 +94,18 @@ impl<'a> Call<'a> {
     fn not_sent(&self, error: &reqwest::Error) -> Failure {
         match self.target.refusal() {
             Some(refusal) => refusal.clone(),
-            None if error.is_connect() => failed("could not connect", error),
+            None if error.is_connect() => failed("could not connect", error).passing(),
             None => failed("the request broke off", error),
         }
     }
 
-    fn check_head(&self, response: &Response) -> Result<(), Failure> {
+    fn check_head(&mut self, response: &Response) -> Result<(), Failure> {
         let lines = response.headers().iter();
         let bytes: usize = lines.map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-        if bytes > self.shared.limits.head_bytes {
-            return Err(too_large("the head of the answer", self.shared.limits.head_bytes));
+        let max = self.shared.limits.head_bytes;
+        if bytes > max {
+            self.record.forget_headers();
+            return Err(too_large("the head of the answer", max));
         }
         Ok(())
     }
@@ -129,6 +130,18 @@ impl<'a> Call<'a> {
     pub(super) fn too_slow(&self, what: &str) -> Failure {
         let why = format!("{what}; the timeout is {:?}", self.timeout);
         Failure::new(FailureKind::WebhookTimeout, why)
+    }
+}
+
+/// Gateways answer with these when they could not reach the agent, or it is only busy.
+fn bad_status(status: StatusCode) -> Failure {
+    let why = format!("the status is {}", status.as_u16());
+    let failure = Failure::new(FailureKind::WebhookBadStatus, why);
+    match status {
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            failure.passing()
+        }
+        _ => failure,
     }
 }
 

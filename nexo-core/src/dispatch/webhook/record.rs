@@ -51,6 +51,11 @@ impl Record {
         self.delivery.peer = response.remote_addr();
     }
 
+    /// For headers that are more than anyone wants to keep.
+    pub(super) fn forget_headers(&mut self) {
+        self.delivery.response_headers.clear();
+    }
+
     /// Counts what came, keeps the beginning, and gives how much has come in all.
     pub(super) fn body(&mut self, bytes: &[u8]) -> u64 {
         let delivery = &mut self.delivery;

@@ -1,0 +1,447 @@
+//! What the run engine promises, with scripted agents on the store in memory.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't go on panics")]
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::{StreamExt, channel::mpsc};
+use nexo_core::{
+    AgentEvent, AgentStream, AppChanges, AppId, ConfigChange, Dispatcher, Error, Failure,
+    FailureKind, MessageRange, NewApp, NewMessage, NewThread, Nexo, Role, RunEnd, RunEvent,
+    RunState, RunWatch, Scope, ThreadId, Turn,
+};
+
+type Step = Result<AgentEvent, Failure>;
+
+/// An agent that says what a test tells it to, when it tells it.
+#[derive(Debug, Default)]
+struct Scripted {
+    turns: AtomicUsize,
+    answers: Mutex<Vec<mpsc::UnboundedReceiver<Step>>>,
+}
+
+impl Scripted {
+    /// The next turn is answered with what is sent here.
+    fn answer(&self) -> mpsc::UnboundedSender<Step> {
+        let (say, hear) = mpsc::unbounded();
+        self.answers.lock().unwrap().insert(0, hear);
+        say
+    }
+
+    /// The next turn is answered with this, at once.
+    fn answer_with(&self, steps: Vec<Step>) {
+        let say = self.answer();
+        for step in steps {
+            say.unbounded_send(step).unwrap();
+        }
+    }
+}
+
+impl Dispatcher for Scripted {
+    fn dispatch(&self, _: Arc<Turn>) -> AgentStream {
+        self.turns.fetch_add(1, Ordering::SeqCst);
+        let answer = self.answers.lock().unwrap().pop();
+        answer.expect("the script has an answer").boxed()
+    }
+}
+
+/// A thread of an app whose agent is scripted.
+struct Stage {
+    nexo: Nexo,
+    agent: Arc<Scripted>,
+    scope: Scope,
+    app: AppId,
+    thread: ThreadId,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let agent = Arc::new(Scripted::default());
+        let builder = Nexo::builder().run_deadline(Duration::from_secs(600));
+        let nexo = builder.dispatcher("webhook", agent.clone()).build();
+        let app = NewApp {
+            webhook_url: Some("https://agent.example.com".into()),
+            config: r#"{"integration":{"mode":"webhook"}}"#.parse().unwrap(),
+            ..NewApp::new("owner".parse().unwrap(), "app")
+        };
+        let app = nexo.store().create_app(app).await.unwrap().id;
+        let scope = Scope::App(app);
+        let thread = NewThread::default();
+        let (thread, _) = nexo.store().create_thread(&scope, app, thread).await.unwrap();
+        Self { nexo, agent, scope, app, thread: thread.id }
+    }
+
+    async fn say(&self, text: &str) {
+        let message = NewMessage::new(Role::User, text);
+        let store = self.nexo.store();
+        store.append_message(&self.scope, self.app, self.thread, message).await.unwrap();
+    }
+
+    async fn configure(&self, config: &str) {
+        let config = ConfigChange::Replace(config.parse().unwrap());
+        let changes = AppChanges { config: Some(config), ..AppChanges::default() };
+        self.nexo.store().update_app(&self.scope, self.app, changes).await.unwrap();
+    }
+
+    async fn start(&self) -> RunWatch {
+        self.nexo.engine().start(&self.scope, self.app, self.thread).await.unwrap()
+    }
+
+    async fn messages(&self) -> Vec<(Role, String)> {
+        let range = MessageRange::Newest { before: None };
+        let store = self.nexo.store();
+        let messages = store.list_messages(&self.scope, self.app, self.thread, range, 200).await;
+        let text = |content: Option<String>| content.unwrap_or_default();
+        messages.unwrap().into_iter().map(|it| (it.role, text(it.content))).collect()
+    }
+}
+
+fn delta(text: &str) -> Step {
+    Ok(AgentEvent::Delta(text.into()))
+}
+
+fn broken() -> Step {
+    Err(Failure::new(FailureKind::WebhookRequestFailed, "reset"))
+}
+
+async fn end(watch: RunWatch) -> Arc<RunEnd> {
+    let patience = Duration::from_secs(30);
+    tokio::time::timeout(patience, watch.end()).await.unwrap().expect("every run tells its end")
+}
+
+#[tokio::test]
+async fn a_reply_is_stored_before_its_end_is_told() {
+    let stage = Stage::new().await;
+    stage.agent.answer_with(vec![delta("Yes, "), delta("it is.")]);
+    stage.say("Is it vegan?").await;
+
+    let end = end(stage.start().await).await;
+
+    let message = end.message.clone().unwrap();
+    assert_eq!(end.state, RunState::Completed);
+    assert_eq!(message.seq, 2);
+    assert_eq!(stage.messages().await[1], (Role::Assistant, "Yes, it is.".into()));
+    assert_eq!(message.content_json.as_str(), r#"{"source":"webhook"}"#);
+}
+
+#[tokio::test]
+async fn a_run_that_nobody_watches_goes_on() {
+    let stage = Stage::new().await;
+    let say = stage.agent.answer();
+    stage.say("hello").await;
+
+    drop(stage.start().await);
+    say.unbounded_send(delta("still here")).unwrap();
+    let watch = stage.start().await;
+    drop(say);
+
+    assert_eq!(end(watch).await.state, RunState::Completed);
+    assert_eq!(stage.messages().await.len(), 2);
+    assert_eq!(stage.agent.turns.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_second_request_for_the_same_message_joins_and_sees_everything() {
+    let stage = Stage::new().await;
+    let say = stage.agent.answer();
+    stage.say("hello").await;
+
+    let mut first = stage.start().await;
+    say.unbounded_send(delta("one ")).unwrap();
+    assert!(matches!(first.next().await, Some(RunEvent::Meta { .. })));
+    assert!(matches!(first.next().await, Some(RunEvent::Delta(text)) if &*text == "one "));
+    let mut second = stage.start().await;
+    say.unbounded_send(delta("two")).unwrap();
+    drop(say);
+
+    assert_eq!(first.run(), second.run());
+    assert!(matches!(second.next().await, Some(RunEvent::Meta { .. })));
+    assert!(matches!(second.next().await, Some(RunEvent::Delta(text)) if &*text == "one "));
+    assert!(matches!(second.next().await, Some(RunEvent::Delta(text)) if &*text == "two"));
+    assert_eq!(end(second).await.message, end(first).await.message);
+    assert_eq!(stage.agent.turns.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_newer_message_waits_for_the_run_before_it_and_gets_its_own() {
+    let stage = Stage::new().await;
+    let say = stage.agent.answer();
+    stage.say("first").await;
+    let first = stage.start().await;
+    stage.say("second").await;
+    stage.agent.answer_with(vec![delta("to the second")]);
+
+    let waiting = async { end(stage.start().await).await };
+    let finishing = async {
+        say.unbounded_send(delta("to the first")).unwrap();
+        drop(say);
+        end(first).await
+    };
+    let (second, first) = tokio::join!(waiting, finishing);
+
+    assert_eq!(first.message.as_ref().unwrap().seq, 3);
+    assert_eq!(second.message.as_ref().unwrap().content.as_deref(), Some("to the second"));
+    assert_eq!(stage.messages().await.len(), 4);
+}
+
+#[tokio::test]
+async fn many_requests_at_once_make_one_run() {
+    let stage = Stage::new().await;
+    let say = stage.agent.answer();
+    stage.say("hello").await;
+
+    let starts = futures::future::join_all((0..50).map(|_| stage.start())).await;
+    say.unbounded_send(delta("once")).unwrap();
+    drop(say);
+    let ends = futures::future::join_all(starts.into_iter().map(end)).await;
+
+    assert!(ends.iter().all(|end| end.message == ends[0].message));
+    assert_eq!(stage.messages().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_failure_before_the_first_word_stores_nothing() {
+    let stage = Stage::new().await;
+    stage.agent.answer_with(vec![broken()]);
+    stage.say("hello").await;
+
+    let end = end(stage.start().await).await;
+
+    assert_eq!(end.state, RunState::Failed);
+    assert_eq!(end.failure.as_ref().unwrap().kind, FailureKind::WebhookRequestFailed);
+    assert_eq!(stage.messages().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_failure_after_some_words_keeps_them_and_says_so() {
+    let stage = Stage::new().await;
+    stage.agent.answer_with(vec![delta("half a"), broken()]);
+    stage.say("hello").await;
+
+    let end = end(stage.start().await).await;
+
+    let message = end.message.clone().unwrap();
+    assert_eq!(end.state, RunState::Failed);
+    assert_eq!(message.content.as_deref(), Some("half a"));
+    assert_eq!(message.content_json.get("truncated"), Some(true.into()));
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_by_itself_is_kept_as_truncated() {
+    let stage = Stage::new().await;
+    stage.agent.answer_with(vec![delta("half a"), Ok(AgentEvent::Truncated)]);
+    stage.say("hello").await;
+
+    let end = end(stage.start().await).await;
+
+    assert_eq!(end.state, RunState::Completed);
+    let content_json = &end.message.as_ref().unwrap().content_json;
+    assert_eq!(content_json.get("truncated"), Some(true.into()));
+}
+
+#[tokio::test]
+async fn an_agent_that_says_nothing_at_all_has_failed() {
+    let stage = Stage::new().await;
+    stage.agent.answer_with(vec![]);
+    stage.say("hello").await;
+
+    let end = end(stage.start().await).await;
+
+    assert_eq!(end.failure.as_ref().unwrap().kind.key(), "ERROR_NO_REPLY");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_did_not_get_the_turn_is_asked_again_as_often_as_the_app_wants() {
+    let stage = Stage::new().await;
+    let unreachable =
+        || Err(Failure::new(FailureKind::WebhookRequestFailed, "could not connect").passing());
+    stage.configure(r#"{"integration":{"mode":"webhook"},"runs":{"retries":2}}"#).await;
+    stage.say("hello").await;
+
+    for _ in 0..2 {
+        stage.agent.answer_with(vec![unreachable()]);
+    }
+    stage.agent.answer_with(vec![delta("there")]);
+    let reached = end(stage.start().await).await;
+    for _ in 0..3 {
+        stage.agent.answer_with(vec![unreachable()]);
+    }
+    let given_up = end(stage.start().await).await;
+
+    assert_eq!(reached.message.as_ref().unwrap().content.as_deref(), Some("there"));
+    assert_eq!(given_up.state, RunState::Failed);
+    assert_eq!(stage.agent.turns.load(Ordering::SeqCst), 6);
+}
+
+#[tokio::test]
+async fn nothing_is_tried_again_unless_the_app_wants_it_and_nothing_was_said() {
+    let stage = Stage::new().await;
+    let passing = || Err(Failure::new(FailureKind::WebhookBadStatus, "503").passing());
+    stage.say("hello").await;
+
+    stage.agent.answer_with(vec![passing()]);
+    end(stage.start().await).await;
+    stage.configure(r#"{"integration":{"mode":"webhook"},"runs":{"retries":3}}"#).await;
+    stage.agent.answer_with(vec![delta("a"), passing()]);
+    end(stage.start().await).await;
+    stage.agent.answer_with(vec![broken()]);
+    end(stage.start().await).await;
+
+    assert_eq!(stage.agent.turns.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn an_empty_reply_is_a_reply() {
+    let stage = Stage::new().await;
+    let reply = AgentEvent::Reply { text: String::new(), metadata: None };
+    stage.agent.answer_with(vec![Ok(reply)]);
+    stage.say("hello").await;
+
+    let end = end(stage.start().await).await;
+
+    assert_eq!(end.message.as_ref().unwrap().content.as_deref(), Some(""));
+}
+
+#[tokio::test]
+async fn a_dispatcher_that_panics_fails_its_run_only() {
+    let stage = Stage::new().await;
+    stage.say("hello").await;
+
+    let failed = end(stage.start().await).await;
+    stage.agent.answer_with(vec![delta("fine")]);
+    let next = end(stage.start().await).await;
+
+    assert_eq!(failed.failure.as_ref().unwrap().kind, FailureKind::Internal);
+    assert_eq!(next.state, RunState::Completed);
+}
+
+#[tokio::test]
+async fn a_long_delta_reaches_watchers_in_small_whole_characters() {
+    let stage = Stage::new().await;
+    let text = "é".repeat(2_000);
+    stage.agent.answer_with(vec![delta(&text)]);
+    stage.say("hello").await;
+
+    let mut watch = stage.start().await;
+    let mut deltas = Vec::new();
+    while let Some(event) = watch.next().await {
+        if let RunEvent::Delta(delta) = event {
+            deltas.push(delta.to_string());
+        }
+    }
+
+    assert!(deltas.len() > 3 && deltas.iter().all(|delta| delta.len() <= 1024));
+    assert_eq!(deltas.concat(), text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_outlives_its_deadline_expires() {
+    let stage = Stage::new().await;
+    let _say = stage.agent.answer();
+    stage.say("hello").await;
+
+    let mut watch = stage.start().await;
+    let end = loop {
+        if let Some(RunEvent::End(end)) = watch.next().await {
+            break end;
+        }
+    };
+
+    assert_eq!(end.state, RunState::Expired);
+    assert_eq!(end.failure.as_ref().unwrap().kind.key(), "RUN_EXPIRED");
+}
+
+#[tokio::test]
+async fn an_app_in_webhook_mode_without_an_address_is_answered_by_the_simulator() {
+    let stage = Stage::new().await;
+    let clear = AppChanges { webhook_url: Some(None), ..Default::default() };
+    stage.nexo.store().update_app(&stage.scope, stage.app, clear).await.unwrap();
+    stage.say("hello").await;
+
+    let end = end(stage.start().await).await;
+
+    let message = end.message.clone().unwrap();
+    assert_eq!(message.content.as_deref(), Some("Echo: hello"));
+    assert_eq!(message.content_json.get("reason"), Some("webhook_not_configured".into()));
+    assert_eq!(message.content_json.get("source"), Some("simulator".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_lets_runs_finish_and_takes_no_new_ones() {
+    let stage = Stage::new().await;
+    let say = stage.agent.answer();
+    stage.say("hello").await;
+    let watch = stage.start().await;
+
+    let shutdown = stage.nexo.engine().shutdown(Duration::from_secs(25));
+    let rest = async {
+        tokio::task::yield_now().await;
+        let refused = stage.nexo.engine().start(&stage.scope, stage.app, stage.thread).await;
+        assert!(matches!(refused, Err(Error::Unavailable(_))));
+        say.unbounded_send(delta("done in time")).unwrap();
+        drop(say);
+        end(watch).await
+    };
+    let ((), end) = tokio::join!(shutdown, rest);
+
+    assert_eq!(end.state, RunState::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_interrupts_what_does_not_finish_in_time() {
+    let stage = Stage::new().await;
+    let say = stage.agent.answer();
+    stage.say("hello").await;
+    let watch = stage.start().await;
+    say.unbounded_send(delta("this far")).unwrap();
+
+    stage.nexo.engine().shutdown(Duration::from_secs(25)).await;
+    let end = end(watch).await;
+
+    assert_eq!(end.failure.as_ref().unwrap().kind, FailureKind::RunInterrupted);
+    assert_eq!(end.message.as_ref().unwrap().content.as_deref(), Some("this far"));
+}
+
+#[tokio::test]
+async fn a_run_left_behind_by_another_server_is_ended_at_sign_on() {
+    let stage = Stage::new().await;
+    let _say = stage.agent.answer();
+    stage.say("hello").await;
+    let left_behind = stage.start().await.run();
+
+    let next = Nexo::builder().store(Arc::clone(stage.nexo.store())).exclusive().build();
+    next.engine().sign_on().await.unwrap();
+
+    let run = stage.nexo.store().get_run(&Scope::Everything, left_behind).await.unwrap();
+    assert_eq!(run.state, RunState::Failed);
+    assert_eq!(run.failure.unwrap().kind.key(), "RUN_INTERRUPTED");
+}
+
+#[tokio::test]
+async fn a_thread_that_is_deleted_under_a_run_ends_the_run() {
+    let stage = Stage::new().await;
+    let say = stage.agent.answer();
+    stage.say("hello").await;
+    let watch = stage.start().await;
+
+    stage.nexo.store().delete_thread(&stage.scope, stage.thread).await.unwrap();
+    say.unbounded_send(delta("too late")).unwrap();
+    drop(say);
+
+    assert_eq!(end(watch).await.state, RunState::Superseded);
+}
+
+#[tokio::test]
+async fn a_thread_without_a_user_message_is_refused() {
+    let stage = Stage::new().await;
+
+    let refused = stage.nexo.engine().start(&stage.scope, stage.app, stage.thread).await;
+
+    assert!(matches!(refused, Err(Error::NoUserMessages(_))));
+}

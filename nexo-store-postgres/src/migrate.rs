@@ -1,0 +1,62 @@
+//! Migrations: the tables, and how they come to be what this version needs.
+
+use nexo_core::{Error, Result};
+use sqlx::{
+    Connection as _, SqlSafeStr as _,
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
+};
+
+use crate::{PostgresStore, error::before_commit};
+
+/// Every migration there is: never changed once it was released.
+const MIGRATIONS: &[(i64, &str, &str)] =
+    &[(1, "foundation", include_str!("../migrations/0001_foundation.sql"))];
+
+impl PostgresStore {
+    /// Brings the tables to what this version needs. Several servers may do it at once: one
+    /// works and the others wait. What was done is kept in the table `nexo_migrations`, so
+    /// that the tables may live beside an application's own.
+    ///
+    /// # Errors
+    ///
+    /// [`nexo_core::Error::Store`] if a migration that was done is not the one known here, or
+    /// the role may not create tables; [`nexo_core::Error::Unavailable`] if the database can't
+    /// be reached.
+    pub async fn migrate(&self) -> Result<()> {
+        // On a connection that does not go back: waiting for another server's migration, and
+        // the migration itself, may take longer than a request would.
+        let mut connection = self.connection().await?.detach();
+        sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0")
+            .execute(&mut connection)
+            .await
+            .map_err(before_commit)?;
+        migrator().run_direct(None, &mut connection, false).await.map_err(from_migration)?;
+        connection.close().await.map_err(before_commit)
+    }
+}
+
+fn migrator() -> Migrator {
+    let migrations = MIGRATIONS.iter().map(|(version, description, sql)| {
+        Migration::new(
+            *version,
+            (*description).into(),
+            MigrationType::Simple,
+            (*sql).into_sql_str(),
+            false,
+        )
+    });
+    let mut migrator = Migrator::with_migrations(migrations.collect());
+    migrator.dangerous_set_table_name("nexo_migrations");
+    // While servers are replaced one by one, older ones start on newer tables.
+    migrator.set_ignore_missing(true);
+    migrator
+}
+
+fn from_migration(error: MigrateError) -> Error {
+    match error {
+        MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => {
+            before_commit(cause)
+        }
+        other => Error::Store(Box::new(other)),
+    }
+}

@@ -1,0 +1,172 @@
+//! Options: how a store connects.
+
+use std::{str::FromStr, time::Duration};
+
+use sqlx::{
+    Connection as _, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+/// A connection that was used this recently is taken as alive. The pool has tested it when it
+/// came back; another test before each statement would double the round trips.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
+
+/// How a [`PostgresStore`](crate::PostgresStore) connects.
+///
+/// What the URL says itself comes first: `application_name`, and the two timeouts if they are
+/// among its `options`.
+///
+/// ```
+/// # use nexo_store_postgres::PostgresOptions;
+/// let options = PostgresOptions::new().with_max_connections(20);
+/// ```
+#[derive(Clone, Debug)]
+pub struct PostgresOptions {
+    max_connections: u32,
+    min_connections: u32,
+    acquire_timeout: Duration,
+    statement_timeout: Duration,
+    lock_timeout: Duration,
+}
+
+impl PostgresOptions {
+    /// The defaults: from 1 to 10 connections, at most 5 s of waiting for one, 10 s for a
+    /// statement and 3 s for a lock.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            max_connections: 10,
+            min_connections: 1,
+            acquire_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(10),
+            lock_timeout: Duration::from_secs(3),
+        }
+    }
+
+    /// At most this many connections.
+    #[must_use]
+    pub const fn with_max_connections(mut self, count: u32) -> Self {
+        self.max_connections = count;
+        self
+    }
+
+    /// This many connections are kept open even when nothing happens.
+    #[must_use]
+    pub const fn with_min_connections(mut self, count: u32) -> Self {
+        self.min_connections = count;
+        self
+    }
+
+    /// How long to wait for a connection, at most.
+    #[must_use]
+    pub const fn with_acquire_timeout(mut self, timeout: Duration) -> Self {
+        self.acquire_timeout = timeout;
+        self
+    }
+
+    /// How long the database may work on one statement.
+    #[must_use]
+    pub const fn with_statement_timeout(mut self, timeout: Duration) -> Self {
+        self.statement_timeout = timeout;
+        self
+    }
+
+    /// How long a statement may wait for another's lock.
+    #[must_use]
+    pub const fn with_lock_timeout(mut self, timeout: Duration) -> Self {
+        self.lock_timeout = timeout;
+        self
+    }
+
+    pub(crate) async fn connect(&self, url: &str) -> Result<PgPool, sqlx::Error> {
+        let target = self.target(url)?;
+        self.pool().connect_with(target).await
+    }
+
+    fn pool(&self) -> PgPoolOptions {
+        PgPoolOptions::new()
+            .max_connections(self.max_connections)
+            .min_connections(self.min_connections.min(self.max_connections))
+            .acquire_timeout(self.acquire_timeout)
+            .idle_timeout(Duration::from_secs(600))
+            .max_lifetime(Duration::from_secs(1_800))
+            .test_before_acquire(false)
+            .before_acquire(|connection, about| {
+                Box::pin(async move {
+                    if about.idle_for > TRUSTED_FOR {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+    }
+
+    fn target(&self, url: &str) -> Result<PgConnectOptions, sqlx::Error> {
+        let mut target = PgConnectOptions::from_str(&without_driver(url))?;
+        if target.get_application_name().is_none() {
+            target = target.application_name("nexo");
+        }
+        let timeouts =
+            [("statement_timeout", self.statement_timeout), ("lock_timeout", self.lock_timeout)];
+        for (name, timeout) in timeouts {
+            if !target.get_options().is_some_and(|options| options.contains(name)) {
+                target = target.options([(name, timeout.as_millis())]);
+            }
+        }
+        Ok(target)
+    }
+}
+
+impl Default for PostgresOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The URL without the driver that other languages name in it: `postgresql+asyncpg://…`.
+fn without_driver(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) => {
+            let database = scheme.split_once('+').map_or(scheme, |(database, _)| database);
+            format!("{database}://{rest}")
+        }
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::postgres::PgSslMode;
+
+    use super::*;
+
+    fn target(url: &str) -> PgConnectOptions {
+        PostgresOptions::new().target(url).unwrap()
+    }
+
+    #[test]
+    fn every_form_of_the_scheme_means_the_same() {
+        for scheme in ["postgres", "postgresql", "postgresql+asyncpg", "postgresql+psycopg"] {
+            let target = target(&format!("{scheme}://u%40x:p@db.example:6543/nexo"));
+
+            assert_eq!(target.get_host(), "db.example");
+            assert_eq!(target.get_port(), 6543);
+            assert_eq!(target.get_username(), "u@x");
+            assert_eq!(target.get_database(), Some("nexo"));
+        }
+    }
+
+    #[test]
+    fn what_the_url_says_comes_before_the_defaults() {
+        let plain = target("postgres://h/d");
+        let asked = target(
+            "postgres://h/d?sslmode=verify-full&application_name=mine&options=-c%20lock_timeout=7",
+        );
+
+        assert_eq!(plain.get_application_name(), Some("nexo"));
+        assert_eq!(plain.get_options(), Some("-c statement_timeout=10000 -c lock_timeout=3000"));
+        assert!(matches!(asked.get_ssl_mode(), PgSslMode::VerifyFull));
+        assert_eq!(asked.get_application_name(), Some("mine"));
+        assert_eq!(asked.get_options(), Some("-c lock_timeout=7 -c statement_timeout=10000"));
+    }
+}

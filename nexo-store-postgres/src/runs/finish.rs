@@ -1,0 +1,82 @@
+//! Ending a run, with its reply.
+
+use nexo_core::{Error, FinishRun, Message, MessageId, Result, Role, Timestamp, preview};
+
+use crate::messages::{message_columns, read_message};
+use crate::{
+    PostgresStore, SqlQuery,
+    row::{Columns, storable},
+};
+
+/// One statement, so one round trip and one commit.
+///
+/// The thread is locked before its run is, and both are read anew by whoever waited: the fence,
+/// the state and the epochs that are compared are the present ones, and everything else
+/// depends on that comparison. The reply's `seq` comes from the thread's row under that lock.
+const FINISH: &str = concat!(
+    "with t as (
+        select t.id, t.epoch, t.version
+        from nexo_runs r join nexo_threads t on t.id = r.thread_id
+        where r.id = $1
+        for no key update of t
+    ), r as (
+        update nexo_runs r
+        set state = $3, failure_key = $4, failure_detail = $5, first_delta_at = $6, reply_id = $7,
+            version = t.version + 1, finished_at = greatest(r.created_at, now())
+        from t
+        where r.id = $1 and r.thread_id = t.id and r.fence = $2 and r.state = 'running'
+            and r.epoch = t.epoch
+        returning r.id, r.app_id, r.thread_id, r.version
+    ), raised as (
+        update nexo_threads t
+        set version = r.version,
+            next_seq = t.next_seq + case when $7::uuid is null then 0 else 1 end,
+            updated_at =
+                case when $7::uuid is null then t.updated_at else greatest(t.updated_at, now()) end,
+            last_message_at =
+                case when $7::uuid is null then t.last_message_at
+                else greatest(t.updated_at, now()) end,
+            last_message_preview =
+                case when $7::uuid is null then t.last_message_preview else $10 end
+        from r
+        where t.id = r.thread_id
+        returning t.id, t.next_seq - 1 as seq, t.updated_at
+    ), m as (
+        insert into nexo_messages (id, app_id, thread_id, seq, role, content, content_json, run_id,
+            version, created_at)
+        select $7, r.app_id, raised.id, raised.seq, $11, $8, $9::json, r.id, r.version,
+            raised.updated_at
+        from raised join r on r.thread_id = raised.id
+        where $7::uuid is not null
+        returning *
+    )
+    select ",
+    message_columns!("m"),
+    " from r left join m on true"
+);
+
+impl PostgresStore {
+    pub(super) async fn finish(&self, finish: &FinishRun) -> Result<Option<Message>> {
+        let row = self.write_optional(query(finish)).await?.ok_or(Error::Fenced)?;
+        let mut columns = Columns::of(&row);
+        if columns.is_absent()? { Ok(None) } else { read_message(&mut columns).map(Some) }
+    }
+}
+
+fn query(finish: &FinishRun) -> SqlQuery<'static> {
+    let failure = finish.failure.as_ref();
+    let reply = finish.reply.as_ref();
+    let content = reply.map(|reply| storable(&reply.content));
+    sqlx::query(FINISH)
+        .bind(finish.run.as_uuid())
+        .bind(finish.fence)
+        .bind(finish.state.as_str())
+        .bind(failure.map(|failure| failure.kind.key()))
+        .bind(failure.map(|failure| storable(&failure.detail)))
+        .bind(finish.first_delta_at.map(Timestamp::as_datetime))
+        .bind(reply.map(|_| MessageId::new().as_uuid()))
+        .bind(content.as_deref())
+        .bind(reply.map(|reply| reply.content_json.as_str()))
+        .bind(content.as_deref().map(preview))
+        .bind(Role::Assistant.as_str())
+}

@@ -1,0 +1,95 @@
+//! Runs.
+//!
+//! Whoever changes a run locks its thread first and the run second, everywhere, so that no
+//! two of them ever wait for each other.
+
+mod finish;
+mod orphans;
+mod start;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use nexo_core::{
+    AgentId, AppId, Error, Failure, FailureKind, FinishRun, Message, MessageId, Result, Run, RunId,
+    RunState, RunStore, Scope, ServerId, StartRun, StartedRun, ThreadId,
+};
+use uuid::Uuid;
+
+use crate::{PostgresStore, row::Columns, scoped};
+
+/// What read_run() reads, in its order.
+macro_rules! run_columns {
+    ($table:literal) => {
+        columns!(
+            $table: "id", "app_id", "thread_id", "agent_id", "message_id", "message_seq", "state",
+            "attempt", "fence", "epoch", "server_id", "reply_id", "failure_key",
+            "failure_detail", "created_at", "first_delta_at", "finished_at", "deadline_at"
+        )
+    };
+}
+use run_columns;
+
+const GET: &str = concat!(
+    "select ",
+    run_columns!("r"),
+    " from nexo_runs r
+    join nexo_threads t on t.id = r.thread_id
+    join nexo_apps a on a.id = t.app_id
+    where r.id = $4 and ",
+    sees_app!("a"),
+    " and ",
+    sees_subscriber!("t.subscriber_id")
+);
+
+#[async_trait]
+impl RunStore for PostgresStore {
+    async fn start_run(&self, scope: &Scope, start: StartRun) -> Result<StartedRun> {
+        self.start(scope, &start).await
+    }
+
+    async fn finish_run(&self, finish: FinishRun) -> Result<Option<Message>> {
+        self.finish(&finish).await
+    }
+
+    async fn get_run(&self, scope: &Scope, run: RunId) -> Result<Run> {
+        let row = self.read_optional(scoped(GET, scope).bind(run.as_uuid())).await?;
+        read_run(&mut Columns::of(&row.ok_or(Error::RunNotFound)?))
+    }
+
+    async fn interrupt_orphans(&self, server: ServerId, silence: Duration) -> Result<Vec<RunId>> {
+        self.interrupt(server, silence).await
+    }
+}
+
+fn read_run(columns: &mut Columns<'_>) -> Result<Run> {
+    Ok(Run {
+        id: RunId::from_uuid(columns.take()?),
+        app: AppId::from_uuid(columns.take()?),
+        thread: ThreadId::from_uuid(columns.take()?),
+        agent: AgentId::from_uuid(columns.take()?),
+        message: MessageId::from_uuid(columns.take()?),
+        message_seq: columns.take()?,
+        state: read_state(columns.take()?)?,
+        attempt: columns.take()?,
+        fence: columns.take()?,
+        epoch: columns.take()?,
+        server: columns.take::<Option<Uuid>>()?.map(ServerId::from_uuid),
+        reply: columns.take::<Option<Uuid>>()?.map(MessageId::from_uuid),
+        failure: read_failure(columns.take()?, columns.take()?),
+        created_at: columns.time()?,
+        first_delta_at: columns.optional_time()?,
+        finished_at: columns.optional_time()?,
+        deadline_at: columns.time()?,
+    })
+}
+
+fn read_state(name: &str) -> Result<RunState> {
+    RunState::find(name).ok_or(Error::Corrupt("run state"))
+}
+
+/// A newer server on the same tables may know kinds of failure that this one doesn't.
+fn read_failure(key: Option<&str>, detail: Option<String>) -> Option<Failure> {
+    let kind = FailureKind::find(key?).unwrap_or(FailureKind::Internal);
+    Some(Failure::new(kind, detail.unwrap_or_default()))
+}

@@ -1,0 +1,15 @@
+//! What is promised on PostgreSQL in particular.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod failures;
+mod lost_connections;
+mod migrations;
+mod plans;
+mod races;
+mod room;
+mod secrets;
+mod statements;
+mod watch;

@@ -1,0 +1,79 @@
+//! An app with a thread in it, to begin with.
+
+use std::time::Duration;
+
+use nexo_core::{
+    App, AppStore as _, FinishRun, Message, MessageStore as _, NewApp, NewMessage, NewThread,
+    OwnerId, Reply, Result, Role, Run, RunId, RunStart, RunState, RunStore as _, Scope, ServerId,
+    StartRun, StartedRun, Thread, ThreadStore as _,
+};
+use nexo_store_postgres::PostgresStore;
+
+use crate::common::{Database, fresh_store};
+
+/// A store with an app and a thread of one customer.
+pub(crate) struct Room {
+    pub(crate) store: PostgresStore,
+    pub(crate) database: Database,
+    pub(crate) app: App,
+    pub(crate) thread: Thread,
+}
+
+impl Room {
+    pub(crate) async fn new() -> Self {
+        let (store, database) = fresh_store().await;
+        let app = store.create_app(NewApp::new(owner(), "Shop")).await.unwrap();
+        let customer = NewThread { customer_id: Some("ann".into()), ..NewThread::default() };
+        let (thread, _) = store.create_thread(&Scope::Everything, app.id, customer).await.unwrap();
+        Self { store, database, app, thread }
+    }
+
+    pub(crate) async fn say(&self, text: &str) -> Result<Message> {
+        let message = NewMessage::new(Role::User, text);
+        self.store.append_message(&self.scope(), self.app.id, self.thread.id, message).await
+    }
+
+    /// The owner's, as for a request.
+    pub(crate) fn scope(&self) -> Scope {
+        Scope::Owner(owner())
+    }
+
+    pub(crate) fn wish(&self) -> StartRun {
+        StartRun {
+            run: RunId::new(),
+            app: self.app.id,
+            thread: self.thread.id,
+            server: ServerId::new(),
+            history: 20,
+            deadline: Duration::from_secs(60),
+        }
+    }
+
+    pub(crate) async fn try_start(&self) -> Result<StartedRun> {
+        self.store.start_run(&self.scope(), self.wish()).await
+    }
+
+    pub(crate) async fn start(&self) -> Box<RunStart> {
+        match self.try_start().await.unwrap() {
+            StartedRun::Started(start) => start,
+            StartedRun::Active(run) => panic!("{run:?} is active"),
+        }
+    }
+}
+
+pub(crate) fn owner() -> OwnerId {
+    "owner".parse().unwrap()
+}
+
+/// A finish with a reply.
+pub(crate) fn answer(run: &Run, text: &str) -> FinishRun {
+    let content_json = r#"{"source":"test"}"#.parse().unwrap();
+    FinishRun {
+        run: run.id,
+        fence: run.fence,
+        state: RunState::Completed,
+        reply: Some(Reply { content: text.into(), content_json }),
+        failure: None,
+        first_delta_at: None,
+    }
+}
