@@ -1,7 +1,7 @@
 //! The database, whichever it is.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{File, TryLockError},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -63,6 +63,20 @@ impl Backend {
         migrated.context("the tables can't be brought up to date")
     }
 
+    /// Whether the data is whole, where a check can tell.
+    pub(crate) async fn check_integrity(&self) -> Result<()> {
+        match &self.opened {
+            #[cfg(feature = "sqlite")]
+            Opened::Sqlite(store) => {
+                let found = store.check_integrity().await.context("it can't be checked")?;
+                let damage = found.join("; ");
+                if damage.is_empty() { Ok(()) } else { Err(Failure::new(damage)) }
+            }
+            #[cfg(feature = "postgres")]
+            Opened::Postgres(_) => Ok(()),
+        }
+    }
+
     /// Whether only one server can work on it.
     pub(crate) fn is_exclusive(&self) -> bool {
         match &self.opened {
@@ -118,7 +132,8 @@ async fn open_sqlite(_: &Path, _: &Config, _: KeyRing) -> Result<Opened> {
 async fn open_postgres(url: &str, config: &Config, keys: KeyRing) -> Result<Opened> {
     let options = PostgresOptions::new()
         .with_max_connections(config.database.max_connections)
-        .with_min_connections(1);
+        .with_min_connections(1)
+        .with_max_lifetime(config.database.max_lifetime);
     let store = PostgresStore::connect(url, options, keys).await;
     Ok(Opened::Postgres(store.context("the database can't be reached")?))
 }
@@ -146,7 +161,7 @@ fn lock(database: &Path) -> Result<File> {
     path.push(".lock");
     let path = PathBuf::from(path);
     let shown = path.display();
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    let file = secrets::private().create(true).truncate(false).open(&path);
     let file = file.context(format!("{shown} can't be made"))?;
     match file.try_lock() {
         Ok(()) => Ok(file),

@@ -1,11 +1,6 @@
 //! The server's life: start, serve, end in good order.
 
-use std::{
-    io::{self, Write},
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, middleware::from_fn};
 use hyper_util::server::graceful::GracefulShutdown;

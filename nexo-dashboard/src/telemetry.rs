@@ -25,7 +25,10 @@ const SECONDS_BUCKETS: [f64; 12] =
 
 /// Sends the log to standard error, from now on.
 pub(crate) fn start_log(log: &Log) {
-    let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter(log));
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_env_filter(filter(log));
     let started = match log.format {
         LogFormat::Text => subscriber.event_format(Lines).try_init(),
         LogFormat::Json => subscriber.json().flatten_event(true).try_init(),

@@ -26,8 +26,8 @@ pub(crate) fn print(config: &Config, own: SocketAddr, out: &mut impl Write) -> i
     }
     writeln!(out)?;
     writeln!(out, "Three things to try:")?;
-    writeln!(out, "  1. nexo-dashboard seed      makes a user and an app, and says how to sign in")?;
-    writeln!(out, "  2. {url}/       in a browser: sign in, and talk to the app")?;
-    writeln!(out, "  3. nexo-dashboard doctor    looks for problems in the set-up")?;
+    writeln!(out, "  - nexo-dashboard seed: makes a user and an app, and says how to sign in")?;
+    writeln!(out, "  - {url}/ in a browser: sign in, and talk to the app")?;
+    writeln!(out, "  - nexo-dashboard doctor: looks for problems in the set-up")?;
     out.flush()
 }

@@ -36,7 +36,8 @@ pub(crate) fn parts(
     secrets: &TokenSecrets,
     own: Option<SocketAddr>,
 ) -> Parts {
-    let webhooks = WebhookDispatcher::new(guard(config, own)).with_header_names(header_names(config));
+    let webhooks =
+        WebhookDispatcher::new(guard(config, own)).with_header_names(header_names(config));
     let nexo = nexo(&stores, webhooks.clone());
     let tokens = Tokens::new(secrets, config.accounts.access_lifetime);
     let accounts = Accounts::new(Arc::clone(&stores.accounts), passwords(config), tokens.clone())
@@ -53,9 +54,8 @@ pub(crate) fn parts(
 }
 
 fn nexo(stores: &Stores, webhooks: WebhookDispatcher) -> Nexo {
-    let builder = Nexo::builder()
-        .store(Arc::clone(&stores.store))
-        .dispatcher("webhook", Arc::new(webhooks));
+    let builder =
+        Nexo::builder().store(Arc::clone(&stores.store)).dispatcher("webhook", Arc::new(webhooks));
     if stores.is_exclusive { builder.exclusive().build() } else { builder.build() }
 }
 
@@ -69,8 +69,7 @@ pub(crate) fn passwords(config: &Config) -> Passwords {
 }
 
 fn guard(config: &Config, own: Option<SocketAddr>) -> Guard {
-    let loopback =
-        if config.is_loopback_allowed() { Loopback::Allowed } else { Loopback::Denied };
+    let loopback = if config.is_loopback_allowed() { Loopback::Allowed } else { Loopback::Denied };
     Guard::new()
         .with_loopback(loopback)
         .with_https_only(config.webhooks.https_only)

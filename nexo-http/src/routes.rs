@@ -123,7 +123,7 @@ impl Route {
 
 /// Whether a path ends as a pattern says, whatever prefix a host application put before.
 fn matches(pattern: &str, path: &str) -> bool {
-    let (mut wanted, mut found) = (pattern.rsplit('/'), path.rsplit('/'));
+    let (mut wanted, mut found) = (pattern.trim_end_matches('/').rsplit('/'), path.rsplit('/'));
     loop {
         match (wanted.next(), found.next()) {
             (None | Some(""), _) => return true,
@@ -201,6 +201,9 @@ mod tests {
             ("/users/me", "/api/v1/users/me", true),
             ("/apps/{app_id}/threads", "/apps/1/threads", true),
             ("/apps/{app_id}/threads", "/apps//threads", false),
+            ("/apps/", "/apps", true),
+            ("/apps/", "", false),
+            ("/apps/", "/elsewhere", false),
             ("/users/me", "/me", false),
             ("/users/me", "/users/you", false),
         ] {

@@ -8,7 +8,7 @@ use std::{
     time::SystemTime,
 };
 
-use nexo_core::{ServerStore, UserId, accounts::UserStore};
+use nexo_core::UserId;
 
 use super::say;
 use crate::{
@@ -91,7 +91,11 @@ fn secrets_file(config: &Config) -> Finding {
 }
 
 #[cfg(unix)]
-fn is_private(metadata: &fs::Metadata, shown: &str, wanted: &str) -> std::result::Result<(), String> {
+fn is_private(
+    metadata: &fs::Metadata,
+    shown: &str,
+    wanted: &str,
+) -> std::result::Result<(), String> {
     use std::os::unix::fs::PermissionsExt;
     if metadata.permissions().mode() & 0o077 == 0 {
         return Ok(());
@@ -154,6 +158,8 @@ async fn mail(config: &Config) -> Finding {
     carrier.check().await.map_err(|failure| failure.to_string())?;
     Ok(match &config.mail.smtp {
         Some(smtp) => format!("{}:{} answers", smtp.server, smtp.port),
-        None => format!("no MAIL_SERVER: mails become files in {}", config.mail_directory().display()),
+        None => {
+            format!("no MAIL_SERVER: mails become files in {}", config.mail_directory().display())
+        }
     })
 }

@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use nexo_core::{
-    AppStore, Error, JsonObject, NewApp, OwnerId, PageRequest,
-    accounts::{NewUser, User, UserStore},
+    Error, JsonObject, NewApp, OwnerId, PageRequest,
+    accounts::{NewUser, User},
 };
 
 use super::{open, say};
@@ -37,7 +37,7 @@ pub(crate) async fn seed(config: &Config, personas: &[String], out: &mut impl Wr
 
 fn emails(personas: &[String]) -> Result<Vec<String>> {
     let personas = std::iter::once(FIRST).chain(personas.iter().map(String::as_str));
-    personas.map(|persona| email(persona)).collect()
+    personas.map(email).collect()
 }
 
 fn email(persona: &str) -> Result<String> {

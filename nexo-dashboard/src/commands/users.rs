@@ -4,7 +4,7 @@ use std::io::Write;
 
 use nexo_core::{
     Error,
-    accounts::{NewUser, User, UserChanges, UserStore},
+    accounts::{NewUser, User, UserChanges},
 };
 use nexo_http::auth::{email, shortcomings};
 

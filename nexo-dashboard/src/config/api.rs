@@ -60,7 +60,8 @@ fn cors_origins(reader: &mut Reader<'_>) -> Vec<String> {
 fn openapi_path(reader: &mut Reader<'_>) -> String {
     let path = reader.text_or_empty("OPENAPI_URL", "/openapi.json");
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    if !path.is_empty() && !(path.len() > 1 && path.starts_with('/') && path.chars().all(plain)) {
+    let is_path = path.len() > 1 && path.starts_with('/') && path.chars().all(plain);
+    if !path.is_empty() && !is_path {
         let allowed = "a path such as /openapi.json, or empty to serve no document";
         reader.problems.push(format!("OPENAPI_URL is `{path}`; allowed: {allowed}"));
     }

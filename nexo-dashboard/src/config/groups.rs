@@ -116,6 +116,11 @@ fn level_named(name: &str) -> tracing::Level {
     }
 }
 
-pub(super) fn seconds(reader: &mut Reader<'_>, name: &'static str, default: u64, min: u64) -> Duration {
+pub(super) fn seconds(
+    reader: &mut Reader<'_>,
+    name: &'static str,
+    default: u64,
+    min: u64,
+) -> Duration {
     Duration::from_secs(reader.number(name, default, min, 31_536_000))
 }

@@ -53,7 +53,8 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
     let mut warnings: Vec<String> = weak.collect();
     if let Some(smtp) = &config.mail.smtp {
         if smtp.tls != MailTls::None && !smtp.checks_certificates {
-            warnings.push("VALIDATE_CERTS is off: anybody can pretend to be the mail server".into());
+            warnings
+                .push("VALIDATE_CERTS is off: anybody can pretend to be the mail server".into());
         }
         if smtp.tls == MailTls::None && smtp.credentials.is_some() {
             warnings.push("mail credentials are sent unencrypted: set MAIL_STARTTLS".into());

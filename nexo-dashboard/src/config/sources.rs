@@ -77,9 +77,7 @@ impl Sources {
 
     /// What the first source that mentions `name` says; empty is a value as well here.
     pub(super) fn find(&self, name: &str) -> Option<(&str, Origin)> {
-        self.layers
-            .iter()
-            .find_map(|layer| Some((layer.values.get(name)?.trim(), layer.origin)))
+        self.layers.iter().find_map(|layer| Some((layer.values.get(name)?.trim(), layer.origin)))
     }
 }
 
@@ -100,7 +98,8 @@ fn dotenv_file(path: &Path) -> Result<Vec<(String, String)>, String> {
 
 fn toml_file(path: &Path) -> Result<Vec<(String, String)>, String> {
     let shown = path.display();
-    let text = fs::read_to_string(path).map_err(|error| format!("{shown} can't be read: {error}"))?;
+    let text =
+        fs::read_to_string(path).map_err(|error| format!("{shown} can't be read: {error}"))?;
     // The parser's own message quotes the line, and a secret may be on it.
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         let line = error.span().map_or(0, |span| text[..span.start].lines().count().max(1));
@@ -108,7 +107,9 @@ fn toml_file(path: &Path) -> Result<Vec<(String, String)>, String> {
     })?;
     let entries = table.into_iter().map(|(name, value)| match plain(&value) {
         Some(text) => Ok((name, text)),
-        None => Err(format!("{shown}: {name} has to be text, a number, a boolean or a list of text")),
+        None => {
+            Err(format!("{shown}: {name} has to be text, a number, a boolean or a list of text"))
+        }
     });
     entries.collect()
 }

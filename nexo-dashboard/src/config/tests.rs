@@ -75,10 +75,8 @@ fn every_bad_value_is_named_with_what_is_allowed() {
 
 #[test]
 fn a_secret_that_can_not_be_used_is_not_repeated() {
-    let message = refused(&[
-        ("DATABASE_URL", "mysql://root:hunter2@h/d"),
-        ("ENCRYPTION_KEYS", "k1:hunter2"),
-    ]);
+    let message =
+        refused(&[("DATABASE_URL", "mysql://root:hunter2@h/d"), ("ENCRYPTION_KEYS", "k1:hunter2")]);
 
     assert!(message.contains("DATABASE_URL") && message.contains("ENCRYPTION_KEYS"));
     assert!(!message.contains("hunter2"), "{message}");

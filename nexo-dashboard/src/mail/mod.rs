@@ -5,7 +5,7 @@ mod carrier;
 mod catalogue;
 mod render;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use nexo_core::{
@@ -106,7 +106,7 @@ fn is_wanted(mail: &Mail) -> bool {
     user.is_active && !(mail.kind == MailKind::VerifyEmail && user.is_verified)
 }
 
-fn announce(mail: &Mail, path: &PathBuf) {
+fn announce(mail: &Mail, path: &Path) {
     info!(mail.id = %mail.id, "no mail server is set: a mail is in {}", path.display());
 }
 

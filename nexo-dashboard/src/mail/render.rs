@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn the_language_is_the_users_where_there_is_a_text_in_it() {
-        let subject = |locale| Letter::new(&mail(MailKind::VerifyEmail, "a@b.co", locale), "x").subject;
+        let subject =
+            |locale| Letter::new(&mail(MailKind::VerifyEmail, "a@b.co", locale), "x").subject;
 
         assert_eq!(subject("en"), "Confirm your e-mail address");
         assert_eq!(subject("es-MX"), "Confirma tu dirección de correo");

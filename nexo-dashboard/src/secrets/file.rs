@@ -61,7 +61,9 @@ impl Kept {
         let new = self.path.with_extension("toml.new");
         let written = write_private(&new, &self.text());
         let shown = self.path.display();
-        written.and_then(|()| fs::rename(&new, &self.path)).context(format!("{shown} can't be written"))
+        written
+            .and_then(|()| fs::rename(&new, &self.path))
+            .context(format!("{shown} can't be written"))
     }
 
     fn text(&self) -> String {
@@ -96,7 +98,8 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-fn private() -> OpenOptions {
+/// How a file is opened that is readable for nobody else, once it is made.
+pub(crate) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true);
     #[cfg(unix)]

@@ -9,7 +9,7 @@ mod fingerprint;
 use nexo_core::{KeyRing, Secret};
 use nexo_http::TokenSecrets;
 
-pub(crate) use file::{FILE_NAME, prepare_directory};
+pub(crate) use file::{FILE_NAME, prepare_directory, private};
 pub(crate) use fingerprint::pin;
 
 use crate::{

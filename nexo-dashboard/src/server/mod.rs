@@ -18,7 +18,10 @@ use tower_service::Service;
 use tracing::{debug, warn};
 
 use self::{places::Places, socket::GuardedSocket};
-use crate::{config::Listen, error::{Context, Failure, Result}};
+use crate::{
+    config::Listen,
+    error::{Context, Failure, Result},
+};
 
 /// The API refuses larger heads with an answer; beyond this nobody reads on.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
