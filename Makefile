@@ -2,11 +2,11 @@
 # scripts/, so that they can be run without make.
 
 export CARGO_TERM_COLOR ?= auto
-OPENAPI_OUTPUT_FILE ?= nexo-http/openapi.json
+OPENAPI_OUTPUT_FILE ?= target/openapi.json
 COMPOSE ?= docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help run test verify test-examples seed migrate openapi ui lint fmt tools services-up services-down
+.PHONY: help run test verify bench test-examples seed migrate openapi ui lint fmt tools services-up services-down
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -16,6 +16,9 @@ run: ui ## Start the server on http://localhost:8000, with the dashboard if Node
 
 test: ## Run everything that has to pass: format, lints, tests, documentation, examples
 	scripts/test
+
+bench: ## Measure a release build beside its limits (minutes)
+	scripts/bench
 
 verify: ## Run the tests with the full counts of every property and fault test (long)
 	scripts/verify

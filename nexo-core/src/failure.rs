@@ -4,21 +4,40 @@ use std::fmt;
 
 /// Why a run failed. The key is shown to clients; the detail goes to the log, the run's record
 /// and the tester, and never holds the partner's body or a secret.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Failure {
     /// What kind of failure it was.
     pub kind: FailureKind,
     /// What exactly happened, for people.
     pub detail: String,
+    /// Whether the agent may answer if it is asked again: it did not get the turn, or said
+    /// that it is only busy. Of no interest once the run has ended.
+    pub is_passing: bool,
 }
 
 impl Failure {
     /// A failure of this kind.
     #[must_use]
     pub fn new(kind: FailureKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into() }
+        Self { kind, detail: detail.into(), is_passing: false }
+    }
+
+    /// The same, for something that may be over when it is tried again.
+    #[must_use]
+    pub fn passing(mut self) -> Self {
+        self.is_passing = true;
+        self
     }
 }
+
+/// Two failures are the same if they say the same; stores keep nothing else of them.
+impl PartialEq for Failure {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.detail == other.detail
+    }
+}
+
+impl Eq for Failure {}
 
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

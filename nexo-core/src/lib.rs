@@ -1,4 +1,4 @@
-//! Orchestration of conversational agents: domain, ports, run engine, signatures.
+#![doc = include_str!("../README.md")]
 
 pub mod accounts;
 mod agents;

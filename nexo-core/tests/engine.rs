@@ -1,5 +1,7 @@
 //! What the run engine promises, with scripted agents on the store in memory.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on panics")]
+
 use std::{
     sync::{
         Arc, Mutex,
@@ -10,9 +12,9 @@ use std::{
 
 use futures::{StreamExt, channel::mpsc};
 use nexo_core::{
-    AgentEvent, AgentStream, AppId, AppStore, Dispatcher, Error, Failure, FailureKind,
-    MessageRange, MessageStore, NewApp, NewMessage, NewThread, Nexo, Role, RunEnd, RunEvent,
-    RunState, RunStore, RunWatch, Scope, ThreadId, ThreadStore, Turn,
+    AgentEvent, AgentStream, AppChanges, AppId, ConfigChange, Dispatcher, Error, Failure,
+    FailureKind, MessageRange, NewApp, NewMessage, NewThread, Nexo, Role, RunEnd, RunEvent,
+    RunState, RunWatch, Scope, ThreadId, Turn,
 };
 
 type Step = Result<AgentEvent, Failure>;
@@ -79,6 +81,12 @@ impl Stage {
         let message = NewMessage::new(Role::User, text);
         let store = self.nexo.store();
         store.append_message(&self.scope, self.app, self.thread, message).await.unwrap();
+    }
+
+    async fn configure(&self, config: &str) {
+        let config = ConfigChange::Replace(config.parse().unwrap());
+        let changes = AppChanges { config: Some(config), ..AppChanges::default() };
+        self.nexo.store().update_app(&self.scope, self.app, changes).await.unwrap();
     }
 
     async fn start(&self) -> RunWatch {
@@ -248,6 +256,46 @@ async fn an_agent_that_says_nothing_at_all_has_failed() {
     assert_eq!(end.failure.as_ref().unwrap().kind.key(), "ERROR_NO_REPLY");
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_did_not_get_the_turn_is_asked_again_as_often_as_the_app_wants() {
+    let stage = Stage::new().await;
+    let unreachable =
+        || Err(Failure::new(FailureKind::WebhookRequestFailed, "could not connect").passing());
+    stage.configure(r#"{"integration":{"mode":"webhook"},"runs":{"retries":2}}"#).await;
+    stage.say("hello").await;
+
+    for _ in 0..2 {
+        stage.agent.answer_with(vec![unreachable()]);
+    }
+    stage.agent.answer_with(vec![delta("there")]);
+    let reached = end(stage.start().await).await;
+    for _ in 0..3 {
+        stage.agent.answer_with(vec![unreachable()]);
+    }
+    let given_up = end(stage.start().await).await;
+
+    assert_eq!(reached.message.as_ref().unwrap().content.as_deref(), Some("there"));
+    assert_eq!(given_up.state, RunState::Failed);
+    assert_eq!(stage.agent.turns.load(Ordering::SeqCst), 6);
+}
+
+#[tokio::test]
+async fn nothing_is_tried_again_unless_the_app_wants_it_and_nothing_was_said() {
+    let stage = Stage::new().await;
+    let passing = || Err(Failure::new(FailureKind::WebhookBadStatus, "503").passing());
+    stage.say("hello").await;
+
+    stage.agent.answer_with(vec![passing()]);
+    end(stage.start().await).await;
+    stage.configure(r#"{"integration":{"mode":"webhook"},"runs":{"retries":3}}"#).await;
+    stage.agent.answer_with(vec![delta("a"), passing()]);
+    end(stage.start().await).await;
+    stage.agent.answer_with(vec![broken()]);
+    end(stage.start().await).await;
+
+    assert_eq!(stage.agent.turns.load(Ordering::SeqCst), 3);
+}
+
 #[tokio::test]
 async fn an_empty_reply_is_a_reply() {
     let stage = Stage::new().await;
@@ -312,7 +360,7 @@ async fn a_run_that_outlives_its_deadline_expires() {
 #[tokio::test]
 async fn an_app_in_webhook_mode_without_an_address_is_answered_by_the_simulator() {
     let stage = Stage::new().await;
-    let clear = nexo_core::AppChanges { webhook_url: Some(None), ..Default::default() };
+    let clear = AppChanges { webhook_url: Some(None), ..Default::default() };
     stage.nexo.store().update_app(&stage.scope, stage.app, clear).await.unwrap();
     stage.say("hello").await;
 

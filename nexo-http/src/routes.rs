@@ -206,6 +206,7 @@ mod tests {
             ("/users/me", "/api/v1/users/me", true),
             ("/apps/{app_id}/threads", "/apps/1/threads", true),
             ("/apps/{app_id}/threads", "/apps//threads", false),
+            ("/apps/", "", false),
             ("/users/me", "/me", false),
             ("/users/me", "/users/you", false),
             ("/apps/", "/apps/", true),

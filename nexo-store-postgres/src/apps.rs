@@ -5,14 +5,15 @@ use nexo_core::{
     AgentId, App, AppChanges, AppId, AppStore, Error, MAIN_AGENT, MAIN_AGENT_KIND, NewApp, OwnerId,
     Page, PageRequest, PreviousSecret, Result, Scope, Secret,
 };
-use sqlx::{Executor, Postgres, postgres::PgRow};
+use sqlx::{PgConnection, postgres::PgRow};
 
 use crate::{
     PostgresStore,
-    error::{before_commit, commit},
+    error::commit,
+    find,
     keys::{follow_secrets, new_secret_key},
     row::Columns,
-    scoped,
+    run, scoped,
 };
 
 /// What read_app() reads, in its order.
@@ -138,17 +139,13 @@ impl AppStore for PostgresStore {
 
     async fn update_app(&self, scope: &Scope, app: AppId, changes: AppChanges) -> Result<App> {
         let mut transaction = self.begin().await?;
-        let row = scoped(GET_TO_CHANGE, scope)
-            .bind(app.as_uuid())
-            .fetch_optional(&mut *transaction)
-            .await
-            .map_err(before_commit)?
-            .ok_or(Error::AppNotFound(app))?;
+        let query = scoped(GET_TO_CHANGE, scope).bind(app.as_uuid());
+        let row = find(&mut transaction, query).await?.ok_or(Error::AppNotFound(app))?;
         let mut columns = Columns::of(&row);
         let before = self.read_app(&mut columns)?;
         let mut after = before.clone();
         after.apply(changes, columns.time()?);
-        self.save_app(&after, &mut *transaction).await?;
+        self.save_app(&after, &mut transaction).await?;
         if after.webhook_secret != before.webhook_secret {
             follow_secrets(&after, &mut transaction).await?;
         }
@@ -157,19 +154,11 @@ impl AppStore for PostgresStore {
     }
 
     async fn delete_app(&self, scope: &Scope, app: AppId) -> Result<()> {
-        let mut transaction = self.begin().await?;
-        scoped(LOCK, scope)
-            .bind(app.as_uuid())
-            .fetch_optional(&mut *transaction)
-            .await
-            .map_err(before_commit)?
-            .ok_or(Error::AppNotFound(app))?;
+        let mut transaction = self.begin_deletion().await?;
+        let lock = scoped(LOCK, scope).bind(app.as_uuid());
+        find(&mut transaction, lock).await?.ok_or(Error::AppNotFound(app))?;
         for statement in [DELETE_THREADS, DELETE] {
-            sqlx::query(statement)
-                .bind(app.as_uuid())
-                .execute(&mut *transaction)
-                .await
-                .map_err(before_commit)?;
+            run(&mut transaction, sqlx::query(statement).bind(app.as_uuid())).await?;
         }
         commit(transaction).await
     }
@@ -215,13 +204,9 @@ impl PostgresStore {
         sealed.map(|sealed| self.keys.open(column, app.as_uuid(), sealed)).transpose()
     }
 
-    async fn save_app<'c>(
-        &self,
-        app: &App,
-        executor: impl Executor<'c, Database = Postgres>,
-    ) -> Result<()> {
+    async fn save_app(&self, app: &App, connection: &mut PgConnection) -> Result<()> {
         let previous = app.previous_secret.as_ref();
-        sqlx::query(UPDATE)
+        let query = sqlx::query(UPDATE)
             .bind(app.id.as_uuid())
             .bind(&app.name)
             .bind(&app.description)
@@ -230,11 +215,8 @@ impl PostgresStore {
             .bind(self.seal_app(PREVIOUS_SECRET, app.id, previous.map(|it| &it.secret)))
             .bind(previous.map(|it| it.expires_at.as_datetime()))
             .bind(app.config.as_str())
-            .bind(app.updated_at.as_datetime())
-            .execute(executor)
-            .await
-            .map_err(before_commit)?;
-        Ok(())
+            .bind(app.updated_at.as_datetime());
+        run(connection, query).await
     }
 
     /// Why a statement that looks for something inside an app found nothing: because the app

@@ -80,3 +80,83 @@ fn meaning(cause: &dyn DatabaseError) -> Meaning {
         _ => Meaning::Other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{borrow::Cow, error::Error as StdError, fmt};
+
+    use nexo_core::ErrorKind as Kind;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Reported(&'static str);
+
+    impl fmt::Display for Reported {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("in whatever language")
+        }
+    }
+
+    impl StdError for Reported {}
+
+    impl DatabaseError for Reported {
+        fn message(&self) -> &str {
+            "in whatever language"
+        }
+
+        fn code(&self) -> Option<Cow<'_, str>> {
+            Some(self.0.into())
+        }
+
+        fn as_error(&self) -> &(dyn StdError + Send + Sync + 'static) {
+            self
+        }
+
+        fn as_error_mut(&mut self) -> &mut (dyn StdError + Send + Sync + 'static) {
+            self
+        }
+
+        fn into_error(self: Box<Self>) -> Box<dyn StdError + Send + Sync + 'static> {
+            self
+        }
+
+        fn kind(&self) -> ErrorKind {
+            ErrorKind::Other
+        }
+    }
+
+    fn reported(code: &'static str) -> sqlx::Error {
+        sqlx::Error::Database(Box::new(Reported(code)))
+    }
+
+    /// The codes and their names are from the manual's appendix of error codes.
+    #[test]
+    fn a_code_tells_whether_trying_again_helps() {
+        for (code, name, kind) in [
+            ("08006", "connection_failure", Kind::Unavailable),
+            ("25006", "read_only_sql_transaction", Kind::Unavailable),
+            ("40001", "serialization_failure", Kind::Unavailable),
+            ("40P01", "deadlock_detected", Kind::Unavailable),
+            ("53100", "disk_full", Kind::Full),
+            ("53200", "out_of_memory", Kind::Full),
+            ("53300", "too_many_connections", Kind::Unavailable),
+            ("55P03", "lock_not_available", Kind::Unavailable),
+            ("57014", "query_canceled", Kind::Unavailable),
+            ("57P01", "admin_shutdown", Kind::Unavailable),
+            ("57P03", "cannot_connect_now", Kind::Unavailable),
+            ("42601", "syntax_error", Kind::Internal),
+        ] {
+            assert_eq!(before_commit(reported(code)).kind(), kind, "{name}");
+            assert_eq!(at_commit(reported(code)).kind(), kind, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_crash_at_the_commit_leaves_the_outcome_unknown() {
+        let crash_shutdown = "57P02";
+
+        assert_eq!(before_commit(reported(crash_shutdown)).kind(), Kind::Unavailable);
+        assert_eq!(at_commit(reported(crash_shutdown)).kind(), Kind::OutcomeUnknown);
+    }
+}

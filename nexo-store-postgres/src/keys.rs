@@ -7,7 +7,7 @@ use nexo_core::{
 };
 use sqlx::{PgConnection, postgres::PgRow};
 
-use crate::{PostgresStore, error::before_commit, row::Columns};
+use crate::{PostgresStore, row::Columns, run};
 
 const VALID: &str = "
     select id, app_id, name, digest, created_at, expires_at from nexo_keys
@@ -54,12 +54,8 @@ pub(crate) fn new_secret_key(
 
 /// Makes the keys what the app's secrets are now: the one in use and the one before.
 pub(crate) async fn follow_secrets(app: &App, connection: &mut PgConnection) -> Result<()> {
-    sqlx::query(FORGET)
-        .bind(app.id.as_uuid())
-        .bind(WEBHOOK_SECRET_KEY)
-        .execute(&mut *connection)
-        .await
-        .map_err(before_commit)?;
+    let forget = sqlx::query(FORGET).bind(app.id.as_uuid()).bind(WEBHOOK_SECRET_KEY);
+    run(connection, forget).await?;
     if let Some(previous) = &app.previous_secret {
         add(app.id, &previous.secret, Some(previous.expires_at), connection).await?;
     }
@@ -75,16 +71,13 @@ async fn add(
     expires_at: Option<Timestamp>,
     connection: &mut PgConnection,
 ) -> Result<()> {
-    sqlx::query(ADD)
+    let query = sqlx::query(ADD)
         .bind(KeyId::new().as_uuid())
         .bind(app.as_uuid())
         .bind(WEBHOOK_SECRET_KEY)
         .bind(digest(app, secret))
-        .bind(expires_at.map(Timestamp::as_datetime))
-        .execute(connection)
-        .await
-        .map_err(before_commit)?;
-    Ok(())
+        .bind(expires_at.map(Timestamp::as_datetime));
+    run(connection, query).await
 }
 
 fn digest(app: AppId, secret: &Secret) -> [u8; 32] {

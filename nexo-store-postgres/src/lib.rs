@@ -23,7 +23,7 @@ use std::fmt;
 
 use nexo_core::{KeyRing, Result, Scope};
 use sqlx::{
-    PgPool, Postgres, Transaction,
+    PgConnection, PgPool, Postgres, Transaction,
     pool::PoolConnection,
     postgres::{PgArguments, PgRow},
     query::Query,
@@ -82,6 +82,14 @@ impl PostgresStore {
         self.pool.begin().await.map_err(before_commit)
     }
 
+    /// Begins a transaction that deletes an app with all its conversations, which may well take
+    /// longer than a request's statement should.
+    async fn begin_deletion(&self) -> Result<Transaction<'static, Postgres>> {
+        let mut transaction = self.begin().await?;
+        run(&mut transaction, sqlx::query("set local statement_timeout = '10min'")).await?;
+        Ok(transaction)
+    }
+
     /// Reads one row, if there is one.
     async fn read_optional(&self, query: SqlQuery<'_>) -> Result<Option<PgRow>> {
         query.fetch_optional(&self.pool).await.map_err(before_commit)
@@ -127,4 +135,14 @@ fn scoped(sql: &'static str, scope: &Scope) -> SqlQuery<'static> {
         .bind(scope.owner().map(nexo_core::OwnerId::as_str))
         .bind(scope.app().map(|app| app.as_uuid()))
         .bind(scope.subscriber().map(|subscriber| subscriber.as_uuid()))
+}
+
+/// Runs a statement inside a transaction; gives its row, if any.
+async fn find(connection: &mut PgConnection, query: SqlQuery<'_>) -> Result<Option<PgRow>> {
+    query.fetch_optional(connection).await.map_err(before_commit)
+}
+
+/// Runs a statement inside a transaction.
+async fn run(connection: &mut PgConnection, query: SqlQuery<'_>) -> Result<()> {
+    query.execute(connection).await.map(drop).map_err(before_commit)
 }

@@ -16,11 +16,13 @@ use crate::{
 };
 
 /// Where nobody gets a mail, a row is written all the same, into a table from which it is
-/// swept soon: a commit that writes nothing is quicker, and would tell who has an account.
+/// swept soon: a commit that writes nothing is quicker, and would tell who has an account. The
+/// lock keeps the user until the mail refers to them.
 const QUEUE: &str = "
     with u as (
         select id from nexo_users
         where email_key = $2 and is_active and ($3 <> $4 or not is_verified)
+        for key share
     ), nobody as (
         insert into nexo_limits (key, full_at)
         select 'no mail ' || $1, now() where not exists (select 1 from u)

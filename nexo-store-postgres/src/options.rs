@@ -25,6 +25,7 @@ pub struct PostgresOptions {
     max_connections: u32,
     min_connections: u32,
     acquire_timeout: Duration,
+    max_lifetime: Duration,
     statement_timeout: Duration,
     lock_timeout: Duration,
 }
@@ -38,6 +39,7 @@ impl PostgresOptions {
             max_connections: 10,
             min_connections: 1,
             acquire_timeout: Duration::from_secs(5),
+            max_lifetime: Duration::from_secs(1_800),
             statement_timeout: Duration::from_secs(10),
             lock_timeout: Duration::from_secs(3),
         }
@@ -61,6 +63,13 @@ impl PostgresOptions {
     #[must_use]
     pub const fn with_acquire_timeout(mut self, timeout: Duration) -> Self {
         self.acquire_timeout = timeout;
+        self
+    }
+
+    /// How old a connection may get before it is replaced; half an hour by default.
+    #[must_use]
+    pub const fn with_max_lifetime(mut self, lifetime: Duration) -> Self {
+        self.max_lifetime = lifetime;
         self
     }
 
@@ -89,7 +98,7 @@ impl PostgresOptions {
             .min_connections(self.min_connections.min(self.max_connections))
             .acquire_timeout(self.acquire_timeout)
             .idle_timeout(Duration::from_secs(600))
-            .max_lifetime(Duration::from_secs(1_800))
+            .max_lifetime(self.max_lifetime)
             .test_before_acquire(false)
             .before_acquire(|connection, about| {
                 Box::pin(async move {

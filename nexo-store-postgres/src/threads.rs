@@ -11,10 +11,11 @@ use uuid::Uuid;
 use crate::{
     PostgresStore, SqlQuery,
     apps::rows_of_app,
-    error::{before_commit, commit},
+    error::commit,
+    find,
     messages::{message_columns, read_message},
     row::{Columns, cursor_time, storable},
-    scoped,
+    run, scoped,
 };
 
 /// What read_thread() reads, in its order.
@@ -213,21 +214,12 @@ impl ThreadStore for PostgresStore {
 
     async fn delete_thread(&self, scope: &Scope, thread: ThreadId) -> Result<()> {
         let mut transaction = self.begin().await?;
-        let row = scoped(LOCK, scope)
-            .bind(thread.as_uuid())
-            .fetch_optional(&mut *transaction)
-            .await
-            .map_err(before_commit)?
-            .ok_or(Error::ThreadNotFound(thread))?;
+        let lock = scoped(LOCK, scope).bind(thread.as_uuid());
+        let row = find(&mut transaction, lock).await?.ok_or(Error::ThreadNotFound(thread))?;
         let subscriber: Option<Uuid> = Columns::of(&row).take()?;
-        let mut statements = vec![(DELETE, thread.as_uuid())];
-        if let Some(subscriber) = subscriber {
-            statements.push((LOCK_SUBSCRIBER, subscriber));
-            statements.push((DELETE_SUBSCRIBER, subscriber));
-        }
-        for (statement, id) in statements {
-            let query = sqlx::query(statement).bind(id);
-            query.execute(&mut *transaction).await.map_err(before_commit)?;
+        run(&mut transaction, sqlx::query(DELETE).bind(thread.as_uuid())).await?;
+        for statement in [LOCK_SUBSCRIBER, DELETE_SUBSCRIBER] {
+            run(&mut transaction, sqlx::query(statement).bind(subscriber)).await?;
         }
         commit(transaction).await
     }

@@ -5,12 +5,14 @@ use nexo_core::{
     Error, Result, UserId,
     accounts::{NewUser, User, UserChanges, UserStore, email_key},
 };
-use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, postgres::PgRow};
 
 use crate::{
     PostgresStore,
     error::{at_commit, before_commit, commit, is_taken},
+    find,
     row::Columns,
+    run,
 };
 
 /// What read_user() reads, in its order.
@@ -87,12 +89,7 @@ impl UserStore for PostgresStore {
 
     async fn update_user(&self, user: UserId, changes: UserChanges) -> Result<User> {
         let mut transaction = self.begin().await?;
-        let row = sqlx::query(FIND_TO_CHANGE)
-            .bind(user.as_uuid())
-            .fetch_optional(&mut *transaction)
-            .await
-            .map_err(before_commit)?
-            .ok_or(Error::UserNotFound)?;
+        let row = lock_user(user, &mut transaction).await?;
         let mut user = read_user(&mut Columns::of(&row))?;
         check_conditions(&user, &changes)?;
         user.apply(changes);
@@ -119,21 +116,19 @@ impl UserStore for PostgresStore {
     }
 
     async fn delete_user(&self, user: UserId) -> Result<()> {
-        let mut transaction = self.begin().await?;
-        sqlx::query(FIND_TO_CHANGE)
-            .bind(user.as_uuid())
-            .fetch_optional(&mut *transaction)
-            .await
-            .map_err(before_commit)?
-            .ok_or(Error::UserNotFound)?;
+        let mut transaction = self.begin_deletion().await?;
+        lock_user(user, &mut transaction).await?;
         for statement in [LOCK_APPS, DELETE_THREADS, DELETE_APPS] {
-            let query = sqlx::query(statement).bind(user.to_string());
-            query.execute(&mut *transaction).await.map_err(before_commit)?;
+            run(&mut transaction, sqlx::query(statement).bind(user.to_string())).await?;
         }
-        let query = sqlx::query(DELETE).bind(user.as_uuid());
-        query.execute(&mut *transaction).await.map_err(before_commit)?;
+        run(&mut transaction, sqlx::query(DELETE).bind(user.as_uuid())).await?;
         commit(transaction).await
     }
+}
+
+async fn lock_user(user: UserId, connection: &mut PgConnection) -> Result<PgRow> {
+    let query = sqlx::query(FIND_TO_CHANGE).bind(user.as_uuid());
+    find(connection, query).await?.ok_or(Error::UserNotFound)
 }
 
 fn check_conditions(user: &User, changes: &UserChanges) -> Result<()> {

@@ -2,6 +2,7 @@
 
 mod agents;
 mod apps;
+mod check;
 mod columns;
 mod deliveries;
 mod error;

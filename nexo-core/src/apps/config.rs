@@ -49,6 +49,8 @@ pub struct AppConfig {
     pub greeting: Greeting,
     /// What partners may do beyond the partner routes.
     pub partner_scopes: Vec<String>,
+    /// How many times an agent that did not get a turn is asked again.
+    pub retries: u32,
 }
 
 /// How a new thread is greeted.
@@ -150,6 +152,7 @@ impl AppConfig {
             timeout: milliseconds(&["webhook", "timeout_ms"], DEFAULT_TIMEOUT_MS),
             greeting: greeting(find(&config, &["greeting"])),
             partner_scopes: texts(find(&config, &["partner", "scopes"])),
+            retries: number(&["runs", "retries"]).and_then(|it| it.try_into().ok()).unwrap_or(0),
         }
     }
 
@@ -234,6 +237,7 @@ mod tests {
         assert_eq!(config.scenario, Scenario::Generic);
         assert_eq!(config.timeout, Duration::from_millis(8_000));
         assert_eq!(config.greeting, Greeting::Default);
+        assert_eq!(config.retries, 0);
     }
 
     #[test]

@@ -35,21 +35,32 @@ pub(super) async fn drive(inner: Arc<Inner>, start: RunStart, publisher: Publish
 }
 
 async fn carry(inner: &Inner, start: RunStart, publisher: &Publisher) {
-    let turn = Arc::new(Turn::from(start));
+    let turn = Turn::from(start);
     let route = route(&turn);
     publisher.publish(RunEvent::Meta { source: route.kind.as_str().into(), reason: route.reason });
     let mut answer = Answer::default();
-    let listening = AssertUnwindSafe(answer.listen(inner, &turn, &route, publisher)).catch_unwind();
-    if listening.await.is_err() {
+    let listening = AssertUnwindSafe(answer.ask(inner, turn.clone(), &route, publisher));
+    if listening.catch_unwind().await.is_err() {
         error!("the dispatcher panicked");
         answer.fail(FailureKind::Internal, "the dispatcher panicked");
     }
-    let delivery = answer.delivery.take();
+    let deliveries = std::mem::take(&mut answer.deliveries);
     let finish = answer.finish(&turn, &route);
     publisher.publish(store(inner, finish).await);
-    if let Some(delivery) = delivery {
-        record(inner, *delivery).await;
+    for delivery in deliveries {
+        record(inner, delivery).await;
     }
+}
+
+/// How long to wait before an agent is asked again: the first time at once, then longer, and
+/// never quite as long, so that runs that failed together do not come back together.
+fn pause(retry: u32) -> Duration {
+    let base = match retry {
+        0 => return Duration::ZERO,
+        1 => Duration::from_secs(1),
+        _ => Duration::from_secs(4),
+    };
+    base.mul_f64(rand::random_range(0.8..1.2))
 }
 
 /// What has come from the agent so far.
@@ -62,24 +73,46 @@ struct Answer {
     pending: bool,
     failure: Option<Failure>,
     first_delta_at: Option<Timestamp>,
-    delivery: Option<Box<Delivery>>,
+    deliveries: Vec<Delivery>,
 }
 
 impl Answer {
-    /// Listens to the agent until it has finished, failed, or run out of time.
-    async fn listen(
-        &mut self,
-        inner: &Inner,
-        turn: &Arc<Turn>,
-        route: &Route,
-        publisher: &Publisher,
-    ) {
+    /// Asks the agent, and again as often as the app wants if it did not get the turn.
+    async fn ask(&mut self, inner: &Inner, mut turn: Turn, route: &Route, publisher: &Publisher) {
         let Some(dispatcher) = inner.dispatchers.get(&route.kind) else {
             let detail = format!("there is no dispatcher for agents of kind `{}`", route.kind);
             return self.fail(FailureKind::AgentUnavailable, detail);
         };
         let deadline = Instant::now() + inner.settings.deadline;
-        let mut events = dispatcher.dispatch(Arc::clone(turn));
+        for retry in 0..=turn.config.retries {
+            self.failure = None;
+            let events = dispatcher.dispatch(Arc::new(turn.clone()));
+            self.listen(inner, events, deadline, publisher).await;
+            if !self.is_worth_a_retry() || retry == turn.config.retries {
+                return;
+            }
+            info!("run {} asks its agent again", turn.run.id);
+            let pause = tokio::time::sleep(pause(retry));
+            if inner.stopping.run_until_cancelled(pause).await.is_none() {
+                return;
+            }
+            turn.run.attempt += 1;
+        }
+    }
+
+    /// Once a word was said, asking again would say it twice.
+    fn is_worth_a_retry(&self) -> bool {
+        !self.spoken && self.failure.as_ref().is_some_and(|failure| failure.is_passing)
+    }
+
+    /// Listens to the agent until it has finished, failed, or run out of time.
+    async fn listen(
+        &mut self,
+        inner: &Inner,
+        mut events: AgentStream,
+        deadline: Instant,
+        publisher: &Publisher,
+    ) {
         loop {
             let next = tokio::time::timeout_at(deadline, next(inner, &mut events)).await;
             match next {
@@ -106,7 +139,7 @@ impl Answer {
             }
             AgentEvent::Truncated => self.truncated = true,
             AgentEvent::Pending => self.pending = true,
-            AgentEvent::Delivery(delivery) => self.delivery = Some(delivery),
+            AgentEvent::Delivery(delivery) => self.deliveries.push(*delivery),
         }
     }
 

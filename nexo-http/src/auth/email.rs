@@ -10,7 +10,7 @@ const MAX_LOCAL_BYTES: usize = 64;
 /// # Errors
 ///
 /// Why it is none, in a few words.
-pub(crate) fn parse(text: &str) -> Result<String, &'static str> {
+pub fn parse(text: &str) -> Result<String, &'static str> {
     let text = text.trim();
     let (local, domain) = text.split_once('@').ok_or("An email address must have an @-sign.")?;
     check_local(local)?;

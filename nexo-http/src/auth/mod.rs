@@ -1,7 +1,7 @@
 //! Authentication: who somebody is.
 
 mod accounts;
-pub(crate) mod email;
+pub mod email;
 pub(crate) mod handlers;
 pub(crate) mod partner;
 mod passwords;
@@ -15,8 +15,7 @@ use http::HeaderMap;
 use nexo_core::Principal;
 
 pub use accounts::Accounts;
-pub(crate) use passwords::shortcomings;
-pub use passwords::{PasswordSettings, Passwords};
+pub use passwords::{PasswordSettings, Passwords, shortcomings};
 pub use throttle::{Limits, Throttle};
 pub use tokens::{TokenSecrets, Tokens};
 

@@ -169,7 +169,8 @@ fn is_weaker(stored: &PasswordHash, wanted: &Params) -> bool {
 }
 
 /// What a new password lacks, a sentence each; empty if it will do.
-pub(crate) fn shortcomings(password: &str, email: &str) -> Vec<String> {
+#[must_use]
+pub fn shortcomings(password: &str, email: &str) -> Vec<String> {
     let rules = [
         (password.chars().count() >= MIN_CHARS, "Use at least 8 characters."),
         (email.is_empty() || !password.contains(email), "Leave your e-mail address out of it."),

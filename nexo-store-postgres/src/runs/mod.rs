@@ -7,12 +7,13 @@ mod finish;
 mod orphans;
 mod start;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use nexo_core::{
     AgentId, AppId, Error, Failure, FailureKind, FinishRun, Message, MessageId, Result, Run, RunId,
     RunState, RunStore, Scope, ServerId, StartRun, StartedRun, ThreadId,
 };
-use std::time::Duration;
 use uuid::Uuid;
 
 use crate::{PostgresStore, row::Columns, scoped};

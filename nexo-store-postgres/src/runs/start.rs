@@ -11,7 +11,8 @@ use crate::{
     PostgresStore, SqlQuery,
     agents::agent_columns,
     apps::app_columns,
-    error::{before_commit, commit},
+    error::commit,
+    find,
     messages::{message_columns, read_message, read_role},
     row::{Columns, interval},
     scoped,
@@ -126,10 +127,8 @@ impl PostgresStore {
         if let Some(row) = for_thread(ACTIVE, start.thread, &mut transaction).await? {
             return read_active(&row);
         }
-        let row = query(scope, start)
-            .fetch_optional(&mut *transaction)
-            .await
-            .map_err(before_commit)?
+        let row = find(&mut transaction, query(scope, start))
+            .await?
             .ok_or(Error::ThreadNotFound(start.thread))?;
         match self.read_outcome(&row, start.thread)? {
             Outcome::Made(made) => {
@@ -195,8 +194,7 @@ async fn for_thread(
     thread: ThreadId,
     connection: &mut PgConnection,
 ) -> Result<Option<PgRow>> {
-    let query = sqlx::query(sql).bind(thread.as_uuid());
-    query.fetch_optional(connection).await.map_err(before_commit)
+    find(connection, sqlx::query(sql).bind(thread.as_uuid())).await
 }
 
 fn read_active(row: &PgRow) -> Result<StartedRun> {

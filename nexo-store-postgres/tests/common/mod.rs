@@ -13,12 +13,11 @@ pub(crate) struct Database {
 impl Database {
     /// Makes an empty database.
     pub(crate) async fn create() -> Self {
-        let server = std::env::var("TEST_DATABASE_URL").unwrap_or_else(|_| {
-            panic!(
-                "TEST_DATABASE_URL is not set; run: \
-                 scripts/with-postgres cargo test -p nexo-store-postgres"
-            )
-        });
+        let server = std::env::var("TEST_DATABASE_URL").unwrap_or_default();
+        assert!(
+            !server.is_empty(),
+            "TEST_DATABASE_URL is not set; run: scripts/with-postgres cargo test -p nexo-store-postgres"
+        );
         let name = format!("nexo_test_{}", uuid::Uuid::now_v7().simple());
         execute(&server, format!("create database {name}")).await;
         Self { server, name }

@@ -1,6 +1,10 @@
 //! Migrations are done once, whoever does them.
 
-use nexo_core::ServerStore as _;
+use nexo_core::{
+    AppStore as _, KeyRing, NewApp, NewThread, Scope, ServerStore as _, SubscriberStore as _,
+    ThreadStore as _,
+};
+use nexo_store_postgres::{PostgresOptions, PostgresStore};
 use sqlx::Row as _;
 
 use crate::common::Database;
@@ -46,6 +50,31 @@ async fn every_table_and_index_bears_our_name() {
 
     let names: Vec<String> = strangers.iter().map(|row| row.get(0)).collect();
     assert_eq!(names, [""; 0]);
+}
+
+/// As where the database is another's: the role may make tables, but no extension.
+#[tokio::test]
+async fn without_the_right_to_make_extensions_a_search_finds_all_the_same() {
+    let database = Database::create().await;
+    let owner = database.connect().await;
+    sqlx::raw_sql("grant create on schema public to pg_monitor")
+        .execute(owner.pool())
+        .await
+        .unwrap();
+    let url = format!("{}&options=-c%20role%3Dpg_monitor", database.url());
+    let keys = KeyRing::generate("test");
+    let store = PostgresStore::connect(&url, PostgresOptions::new(), keys).await.unwrap();
+
+    store.migrate().await.unwrap();
+
+    let extensions = sqlx::query("select 1 from pg_extension where extname = 'pg_trgm'");
+    assert!(extensions.fetch_optional(owner.pool()).await.unwrap().is_none());
+    let (scope, new) = (Scope::Everything, NewApp::new("owner".parse().unwrap(), "Shop"));
+    let app = store.create_app(new).await.unwrap().id;
+    let thread = NewThread { customer_id: Some("Émile".into()), ..NewThread::default() };
+    store.create_thread(&scope, app, thread).await.unwrap();
+    let found = store.list_subscribers(&scope, app, "éMI", None, 5).await.unwrap();
+    assert_eq!(found.items.len(), 1);
 }
 
 #[tokio::test]

@@ -78,8 +78,7 @@ impl<'a> Call<'a> {
             }
             status => {
                 self.read_useless(response, deadline).await;
-                let why = format!("the status is {}", status.as_u16());
-                Err(Failure::new(FailureKind::WebhookBadStatus, why))
+                Err(bad_status(status))
             }
         }
     }
@@ -95,7 +94,7 @@ impl<'a> Call<'a> {
     fn not_sent(&self, error: &reqwest::Error) -> Failure {
         match self.target.refusal() {
             Some(refusal) => refusal.clone(),
-            None if error.is_connect() => failed("could not connect", error),
+            None if error.is_connect() => failed("could not connect", error).passing(),
             None => failed("the request broke off", error),
         }
     }
@@ -131,6 +130,18 @@ impl<'a> Call<'a> {
     pub(super) fn too_slow(&self, what: &str) -> Failure {
         let why = format!("{what}; the timeout is {:?}", self.timeout);
         Failure::new(FailureKind::WebhookTimeout, why)
+    }
+}
+
+/// Gateways answer with these when they could not reach the agent, or it is only busy.
+fn bad_status(status: StatusCode) -> Failure {
+    let why = format!("the status is {}", status.as_u16());
+    let failure = Failure::new(FailureKind::WebhookBadStatus, why);
+    match status {
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            failure.passing()
+        }
+        _ => failure,
     }
 }
 

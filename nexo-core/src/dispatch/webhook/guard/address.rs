@@ -2,11 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{Ipv4Net, Ipv6Net};
-
-/// Ranges that nobody on the public internet answers from, or that lead back inside (IANA's
+/// Ranges, each by its first address and how many leading bits its addresses have in common,
+/// that nobody on the public internet answers from, or that lead back inside (IANA's
 /// special-purpose registry, and multicast).
-const NOT_PUBLIC_V4: [Ipv4Net; 15] = [
+const NOT_PUBLIC_V4: [(Ipv4Addr, u32); 15] = [
     v4([0, 0, 0, 0], 8),       // "this" network
     v4([10, 0, 0, 0], 8),      // private
     v4([100, 64, 0, 0], 10),   // behind a carrier's NAT
@@ -26,7 +25,7 @@ const NOT_PUBLIC_V4: [Ipv4Net; 15] = [
 
 /// The same for IPv6. Ranges with an IPv4 address inside are out as a whole: where they lead
 /// is up to a gateway that we don't know.
-const NOT_PUBLIC_V6: [Ipv6Net; 11] = [
+const NOT_PUBLIC_V6: [(Ipv6Addr, u32); 11] = [
     v6([0, 0], 8),            // unspecified, loopback, IPv4-compatible, both NAT64 prefixes
     v6([0x0100, 0], 64),      // discard
     v6([0x2001, 0], 23),      // protocol assignments: Teredo, benchmarks, ORCHID
@@ -45,17 +44,21 @@ const NOT_PUBLIC_V6: [Ipv6Net; 11] = [
 #[must_use]
 pub fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
-        IpAddr::V4(address) => !NOT_PUBLIC_V4.iter().any(|net| net.contains(&address)),
-        IpAddr::V6(address) => !NOT_PUBLIC_V6.iter().any(|net| net.contains(&address)),
+        IpAddr::V4(address) => !NOT_PUBLIC_V4.iter().any(|(first, prefix)| {
+            (address.to_bits() ^ first.to_bits()).leading_zeros() >= *prefix
+        }),
+        IpAddr::V6(address) => !NOT_PUBLIC_V6.iter().any(|(first, prefix)| {
+            (address.to_bits() ^ first.to_bits()).leading_zeros() >= *prefix
+        }),
     }
 }
 
-const fn v4([a, b, c, d]: [u8; 4], prefix: u8) -> Ipv4Net {
-    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
+const fn v4([a, b, c, d]: [u8; 4], prefix: u32) -> (Ipv4Addr, u32) {
+    (Ipv4Addr::new(a, b, c, d), prefix)
 }
 
-const fn v6([a, b]: [u16; 2], prefix: u8) -> Ipv6Net {
-    Ipv6Net::new_assert(Ipv6Addr::new(a, b, 0, 0, 0, 0, 0, 0), prefix)
+const fn v6([a, b]: [u16; 2], prefix: u32) -> (Ipv6Addr, u32) {
+    (Ipv6Addr::new(a, b, 0, 0, 0, 0, 0, 0), prefix)
 }
 
 #[cfg(test)]
@@ -111,8 +114,9 @@ mod tests {
 
     #[test]
     fn both_edges_of_every_ipv4_range_and_their_neighbours_are_told_apart() {
-        for net in NOT_PUBLIC_V4 {
-            let (first, last) = (net.network().to_bits(), net.broadcast().to_bits());
+        for (first, prefix) in NOT_PUBLIC_V4 {
+            let first = first.to_bits();
+            let last = first | u32::MAX >> prefix;
             for address in [first.wrapping_sub(1), first, last, last.wrapping_add(1)] {
                 assert_eq!(is_public_v4(address), expected_v4(address), "{address:x}");
             }

@@ -1,0 +1,149 @@
+//! The server's life: start, serve, end in good order.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, middleware::from_fn};
+use hyper_util::server::graceful::GracefulShutdown;
+use metrics_exporter_prometheus::PrometheusHandle;
+use nexo_core::accounts::AccountStore;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+
+use crate::{
+    backend::{Backend, ServerLock},
+    config::Config,
+    error::{Context, Result},
+    mail::{Carrier, Postman},
+    ops::Ops,
+    secrets::{self, Secrets},
+    server, signals, telemetry, ui, welcome,
+    wiring::{self, Parts, Stores},
+};
+
+/// How long answers and background work may still take when no run is left.
+const LINGER: Duration = Duration::from_secs(5);
+const PRUNE_EVERY: Duration = Duration::from_secs(5 * 60);
+const METRICS_UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Runs the server until it is told to stop.
+pub(crate) async fn run(config: &Config) -> Result<()> {
+    config.check_production()?;
+    for warning in config.warnings() {
+        warn!("{warning}");
+    }
+    secrets::prepare_directory(&config.data_dir)?;
+    let stop = signals::stop_on_signal();
+    let listener = server::bind(&config.listen).await?;
+    let own = listener.local_addr().context("the listening port is not known")?;
+    let _lock = ServerLock::take(config)?;
+    let secrets = Secrets::load(config)?;
+    let backend = Backend::prepare(config, &secrets).await?;
+    info!("the tables are up to date");
+    let server = Server::new(config, backend, &secrets, own)?;
+    server.run(listener, own, stop).await
+}
+
+struct Server<'a> {
+    config: &'a Config,
+    backend: Backend,
+    parts: Parts,
+    postman: Postman,
+    metrics: PrometheusHandle,
+}
+
+impl<'a> Server<'a> {
+    fn new(
+        config: &'a Config,
+        backend: Backend,
+        secrets: &Secrets,
+        own: SocketAddr,
+    ) -> Result<Self> {
+        let stores = Stores {
+            store: Arc::clone(&backend.store),
+            accounts: Arc::clone(&backend.accounts),
+            is_exclusive: backend.is_exclusive(),
+        };
+        let parts = wiring::parts(config, stores, &secrets.tokens, Some(own));
+        let postman = Postman {
+            store: Arc::clone(&backend.accounts),
+            tokens: parts.tokens.clone(),
+            carrier: Carrier::new(config)?,
+            frontend_url: config.frontend_url(own.port()),
+        };
+        let metrics = telemetry::start_metrics().context("metrics can't be collected")?;
+        Ok(Self { config, backend, parts, postman, metrics })
+    }
+
+    async fn run(
+        self,
+        listener: TcpListener,
+        own: SocketAddr,
+        stop: CancellationToken,
+    ) -> Result<()> {
+        let engine = self.parts.nexo.engine().clone();
+        engine.sign_on().await.context("the server can't sign on")?;
+        let router = self.router(&stop);
+        let Self { config, backend, postman, metrics, .. } = self;
+        let work = background(postman, &backend, metrics, &stop);
+        welcome::print(config, own, &mut io::stdout().lock())
+            .unwrap_or_else(|error| warn!(%error, "nobody reads the standard output"));
+        info!("listening on {own}");
+
+        let connections = server::accept(listener, router, &config.listen, &stop).await;
+        info!("shutting down: runs under way are finished");
+        let connections = tokio::spawn(GracefulShutdown::shutdown(connections));
+        engine.shutdown(config.listen.shutdown_grace).await;
+        if tokio::time::timeout(LINGER, connections).await.is_err() {
+            warn!("some connections were still open, and are cut");
+        }
+        work.close();
+        if tokio::time::timeout(LINGER, work.wait()).await.is_err() {
+            warn!("some background work was not finished");
+        }
+        backend.close().await;
+        info!("the server has ended");
+        Ok(())
+    }
+
+    fn router(&self, stop: &CancellationToken) -> Router {
+        let ops = Ops {
+            store: Arc::clone(&self.backend.store),
+            stop: stop.clone(),
+            metrics: self.metrics.clone(),
+            metrics_token: self.config.metrics_token.clone(),
+        };
+        let api = nexo_http_axum::router(&self.parts.api);
+        ops.router().merge(api).layer(from_fn(ui::pages))
+    }
+}
+
+/// What goes on beside the requests, until `stop`.
+fn background(
+    postman: Postman,
+    backend: &Backend,
+    metrics: PrometheusHandle,
+    stop: &CancellationToken,
+) -> TaskTracker {
+    let work = TaskTracker::new();
+    work.spawn(postman.run(stop.clone()));
+    work.spawn(prune(Arc::clone(&backend.accounts), stop.clone()));
+    work.spawn(keep_metrics(metrics, stop.clone()));
+    work
+}
+
+/// Forgets rate limits that nobody is near any more.
+async fn prune(store: Arc<dyn AccountStore>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(PRUNE_EVERY)).await.is_some() {
+        if let Err(error) = store.prune_limits().await {
+            warn!(%error, "outdated rate limits can't be removed");
+        }
+    }
+}
+
+/// Without it, samples that nobody collects would pile up.
+async fn keep_metrics(metrics: PrometheusHandle, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(METRICS_UPKEEP_EVERY)).await.is_some() {
+        metrics.run_upkeep();
+    }
+}

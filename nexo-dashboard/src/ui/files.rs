@@ -1,0 +1,55 @@
+//! The files of the dashboard as they were when the server was built.
+
+use std::borrow::Cow;
+
+use axum::body::Body;
+use rust_embed::RustEmbed;
+
+const PLACEHOLDER: &str = include_str!("placeholder.html");
+const PAGE: &str = "index.html";
+
+#[derive(RustEmbed)]
+#[folder = "ui/dist"]
+#[allow_missing = true]
+struct Files;
+
+/// The page that all the dashboard's paths show.
+pub(super) fn page() -> Body {
+    Files::get(PAGE).map_or_else(|| PLACEHOLDER.into(), |file| body(file.data))
+}
+
+/// A file that the page loads, and its type.
+pub(super) fn asset(path: &str) -> Option<(Body, &'static str)> {
+    let file = Files::get(path).filter(|_| path != PAGE && !is_hidden(path))?;
+    Some((body(file.data), content_type(path)))
+}
+
+/// The types of what a build of pages consists of.
+fn content_type(path: &str) -> &'static str {
+    match path.rsplit('.').next() {
+        Some("html") => "text/html; charset=utf-8",
+        Some("js" | "mjs") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("json" | "map") => "application/json",
+        Some("webmanifest") => "application/manifest+json",
+        Some("txt") => "text/plain; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        Some("png") => "image/png",
+        Some("webp") => "image/webp",
+        Some("ico") => "image/x-icon",
+        Some("woff2") => "font/woff2",
+        Some("wasm") => "application/wasm",
+        _ => "application/octet-stream",
+    }
+}
+
+fn is_hidden(path: &str) -> bool {
+    path.split('/').any(|name| name.starts_with('.'))
+}
+
+fn body(data: Cow<'static, [u8]>) -> Body {
+    match data {
+        Cow::Borrowed(bytes) => Body::from(bytes),
+        Cow::Owned(bytes) => Body::from(bytes),
+    }
+}

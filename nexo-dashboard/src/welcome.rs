@@ -1,0 +1,33 @@
+//! What the server says when it is ready: where it is, where its data is, what to try.
+
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+};
+
+use crate::config::Config;
+
+/// Greets whoever started the server.
+pub(crate) fn print(config: &Config, own: SocketAddr, out: &mut impl Write) -> io::Result<()> {
+    let url = config.backend_url(own.port());
+    let data = config.data_dir.display();
+    let database = &config.database.target;
+    writeln!(out, "Nexo {} listens on http://{own}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out)?;
+    writeln!(out, "  Dashboard  {url}/")?;
+    if !config.api.openapi_path.is_empty() {
+        writeln!(out, "  API        {url}/docs")?;
+    }
+    writeln!(out, "  Database   {database}")?;
+    writeln!(out, "  Data       {data}")?;
+    match &config.mail.smtp {
+        Some(smtp) => writeln!(out, "  Mail       by {}:{}", smtp.server, smtp.port)?,
+        None => writeln!(out, "  Mail       as files in {}", config.mail_directory().display())?,
+    }
+    writeln!(out)?;
+    writeln!(out, "Three things to try:")?;
+    writeln!(out, "  - nexo-dashboard seed: makes a user and an app, and says how to sign in")?;
+    writeln!(out, "  - {url}/ in a browser: sign in, and talk to the app")?;
+    writeln!(out, "  - nexo-dashboard doctor: looks for problems in the set-up")?;
+    out.flush()
+}
