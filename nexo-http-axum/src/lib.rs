@@ -1,4 +1,4 @@
-//! Serves Nexo's REST contract from an axum router.
+#![doc = include_str!("../README.md")]
 
 use std::net::SocketAddr;
 

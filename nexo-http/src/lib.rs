@@ -1,4 +1,4 @@
-//! Nexo's REST contract without a web framework.
+#![doc = include_str!("../README.md")]
 
 mod api;
 mod apps;
