@@ -212,7 +212,10 @@ pub(super) async fn only_a_valid_token_signs_somebody_in(setup: Setup) {
 
     for scheme in ["Bearer", "bearer", "BEARER"] {
         let header = format!("{scheme} {good}");
-        world.nobody().with("authorization", header).get("/users/me").await.ok();
+        let caller = world.nobody().with("authorization", header);
+        caller.get("/users/me").await.ok();
+        let nowhere = format!("/apps/{}/threads", nexo_core::AppId::new());
+        caller.get(&nowhere).await.fails(404, "ERROR_APP_NOT_FOUND");
     }
     for header in [
         format!("Basic {good}"),

@@ -86,6 +86,8 @@ pub(super) async fn the_mask_leaves_a_secret_as_it_is(setup: Setup) {
     as_first.violates(&[("value_error", &["body", "webhook_secret"])]);
     let emptied = app.owner.patch(&app.path(""), json!({"webhook_secret": ""})).await.ok();
     assert_eq!(emptied["webhook_secret"], Value::Null);
+    let refused = partner.get(&app.path("/threads")).await;
+    refused.fails(401, "ERROR_PARTNER_API_APP_OR_SECRET_INVALID");
     let empty = app.owner.post("/apps/", json!({"name": "d", "webhook_secret": ""})).await.ok();
     assert_eq!(empty["webhook_secret"], Value::Null);
 }

@@ -250,6 +250,8 @@ suite! { $
         a_reply_is_text_or_a_number_or_a_stream,
         a_stream_that_breaks_off_is_kept_as_far_as_it_came,
         two_runs_at_once_are_one,
+        an_agent_that_says_too_much_is_cut_off,
+        a_run_goes_on_when_whoever_asked_is_gone,
     }
     streams {
         a_stream_has_its_headers_and_comes_in_chunks,
@@ -267,6 +269,8 @@ suite! { $
         a_second_reader_sees_the_run_from_its_start,
         silence_is_broken_by_comments,
         what_is_wrong_beforehand_is_told_by_status,
+        a_refused_address_ends_a_stream_with_error_and_done,
+        a_thread_that_is_deleted_under_way_ends_its_stream,
     }
     tester {
         the_tester_sends_the_sample_payload,

@@ -413,3 +413,37 @@ pub(super) async fn two_runs_at_once_are_one(setup: Setup) {
     assert_eq!(app.messages(&thread).await.len(), 3);
     assert_eq!(agent.received().len(), 1);
 }
+
+pub(super) async fn an_agent_that_says_too_much_is_cut_off(setup: Setup) {
+    let world = setup.start().await;
+    let json = "application/json";
+    let long = "x".repeat(256 * 1024 + 1);
+    let event = delta(&"x".repeat(64 * 1024));
+    let body = format!(r#"{{"reply":"x","padding":"{}"}}"#, "x".repeat(1024 * 1024));
+    for answer in [
+        response("200 OK", json, json!({"reply": long}).to_string()),
+        response("200 OK", json, body),
+        response("200 OK", "text/event-stream", event),
+    ] {
+        let agent = Agent::acting(vec![Act::Write(answer)]).await;
+        let (app, thread, run) = run_at(&world, &agent.url()).await;
+        assert_failed(&app, &thread, &run, "WEBHOOK_TOO_LARGE", "too large").await;
+    }
+}
+
+pub(super) async fn a_run_goes_on_when_whoever_asked_is_gone(setup: Setup) {
+    let world = setup.start().await;
+    let answer = response("200 OK", "application/json", r#"{"reply":"for nobody"}"#);
+    let agent = Agent::acting(vec![Act::Wait, Act::Write(answer)]).await;
+    let app = App::with_webhook(&world, &agent.url()).await;
+    let thread = app.asked("hello").await;
+    let path = app.path(&format!("/threads/{thread}/run"));
+    let asking = tokio::spawn(app.owner.call("POST", &path).open());
+    agent.called().await;
+
+    asking.abort();
+    assert!(asking.await.unwrap_err().is_cancelled());
+    agent.go_on();
+
+    assert_eq!(app.reply(&thread).await["content"], "for nobody");
+}

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use nexo_core::NewApp;
 use serde_json::json;
 
 use super::{
     Setup,
     agents::{Act, Agent, delta, stream_head},
-    client::PATIENCE,
     events::{event, forgetful, names, next, stream, text},
     world::App,
 };
@@ -248,15 +248,7 @@ pub(super) async fn a_reply_is_stored_when_its_reader_is_gone(setup: Setup) {
     drop(events);
     agent.go_on();
 
-    let stored = async {
-        loop {
-            match app.messages(&thread).await.get(2) {
-                Some(message) => return message.clone(),
-                None => tokio::task::yield_now().await,
-            }
-        }
-    };
-    let stored = tokio::time::timeout(PATIENCE, stored).await.expect("it was never stored");
+    let stored = app.reply(&thread).await;
     assert_eq!(stored["content"], "Yes, it is.");
     assert_eq!(stored["content_json"], json!({"source": "webhook"}));
 }
@@ -339,4 +331,46 @@ pub(super) async fn what_is_wrong_beforehand_is_told_by_status(setup: Setup) {
         .fails(404, "ERROR_THREAD_NOT_FOUND");
     let nowhere = format!("/apps/{}/threads/{thread}/run/stream", nexo_core::AppId::new());
     get(nowhere).await.fails(404, "ERROR_APP_NOT_FOUND");
+}
+
+pub(super) async fn a_refused_address_ends_a_stream_with_error_and_done(setup: Setup) {
+    let world = setup.start().await;
+    let (user, owner) = world.sign_up().await;
+    let config = r#"{"integration":{"mode":"webhook"},"webhook":7}"#.parse().unwrap();
+    let webhook_url = Some("http://10.0.0.1/".to_owned());
+    let old = NewApp { webhook_url, config, ..NewApp::new(user.id.into(), "old") };
+    let old = world.store.create_app(old).await.unwrap();
+    let app = App { owner, id: old.id.to_string() };
+    let thread = app.asked("hello").await;
+
+    let events = stream(app.stream(&thread)).await;
+
+    assert_eq!(names(&events), ["meta", "error", "done"]);
+    assert_eq!(events[1].data["message"], "WEBHOOK_URL_BLOCKED");
+    assert!(!events[1].data.to_string().contains("10.0.0.1"));
+    assert_eq!(events[2].data, json!({"status": "error"}));
+}
+
+pub(super) async fn a_thread_that_is_deleted_under_way_ends_its_stream(setup: Setup) {
+    let world = setup.start().await;
+    let done = [delta("too late"), "event: done\ndata: {}\n\n".into()].concat();
+    let acts =
+        vec![stream_head(), Act::Write(delta("Yes, ").into()), Act::Wait, Act::Write(done.into())];
+    let agent = Agent::acting(acts).await;
+    let app = App::with_webhook(&world, &agent.url()).await;
+    let thread = app.asked("hello").await;
+    let mut events = app.stream(&thread).open().await;
+    assert_eq!(next(&mut events).await.unwrap().name, "meta");
+    assert_eq!(next(&mut events).await.unwrap().name, "delta");
+
+    app.owner.delete(&format!("/threads/{thread}")).await.ok();
+    agent.go_on();
+
+    let mut rest = Vec::new();
+    while let Some(event) = next(&mut events).await {
+        rest.push(event);
+    }
+    rest.retain(|event| event.name != "delta");
+    assert_eq!(names(&rest), ["error", "done"]);
+    assert_eq!(rest[1].data, json!({"status": "error"}));
 }

@@ -18,7 +18,10 @@ use nexo_core::{
 };
 use serde_json::{Value, json};
 
-use super::{Server, client::Caller};
+use super::{
+    Server,
+    client::{Caller, PATIENCE},
+};
 use crate::{
     Accounts, Api, Authenticator, PasswordSettings, Passwords, Settings, Throttle, TokenSecrets,
     Tokens,
@@ -239,6 +242,19 @@ impl App {
     pub(crate) async fn messages(&self, thread: &str) -> Vec<Value> {
         let path = self.path(&format!("/threads/{thread}/messages?limit=200"));
         self.owner.get(&path).await.ok().as_array().unwrap().clone()
+    }
+
+    /// The third message of a thread, once it is there.
+    pub(crate) async fn reply(&self, thread: &str) -> Value {
+        let stored = async {
+            loop {
+                match self.messages(thread).await.get(2) {
+                    Some(message) => return message.clone(),
+                    None => tokio::task::yield_now().await,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, stored).await.expect("it was never stored")
     }
 
     /// Has a thread answered, and waits for it.
