@@ -67,6 +67,23 @@ async fn metrics_are_told_to_whoever_has_the_token() {
 }
 
 #[tokio::test]
+async fn agents_may_be_on_this_machine_but_not_be_the_server_itself() {
+    let home = Home::new();
+    let server = home.start(&[]);
+    let token = server.new_user("nora@example.com").await;
+    let create = async |url: String| {
+        let app = serde_json::json!({"name": "Desk", "webhook_url": url});
+        server.post("/apps/", &token, app).await.0
+    };
+
+    assert!(create("http://localhost:9/agent".into()).await.is_success());
+    for host in ["127.0.0.1", "[::1]"] {
+        let port = server.address().rsplit(':').next().unwrap();
+        assert_eq!(create(format!("http://{host}:{port}/")).await, 422, "{host}");
+    }
+}
+
+#[tokio::test]
 async fn a_browser_gets_pages_where_a_program_gets_the_api() {
     let home = Home::new();
     let server = home.start(&[]);
