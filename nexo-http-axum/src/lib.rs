@@ -17,7 +17,6 @@ use nexo_http::{Api, Body, BodyStream, Request, Response, Route};
 ///
 /// Rate limits by network need to know where a client calls from: serve the router with
 /// `into_make_service_with_connect_info::<SocketAddr>()`.
-#[must_use]
 pub fn router(api: &Api) -> Router {
     let routes = api.routes();
     let router = routes.iter().fold(Router::new(), |router, route| {

@@ -3,6 +3,8 @@
 mod api;
 mod apps;
 pub mod auth;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod cors;
 mod docs;
 mod error;

@@ -19,6 +19,13 @@ pub(crate) fn param(pattern: &str, path: &str, wanted: &str) -> Option<String> {
     decode(segment).map(Cow::into_owned)
 }
 
+/// Whether there is something in every parameter's place. Frameworks differ in whether an
+/// empty segment is one.
+pub(crate) fn is_filled(pattern: &str, path: &str) -> bool {
+    let mut segments = pattern.rsplit('/').zip(path.rsplit('/'));
+    segments.all(|(wanted, found)| name(wanted).is_none() || !found.is_empty())
+}
+
 fn name(segment: &str) -> Option<&str> {
     segment.strip_prefix('{')?.strip_suffix('}')
 }

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use tracing::{Instrument, error, info_span};
 
 use crate::{
-    Api, ApiError, Body, BodyStream, Request, Response,
+    Api, ApiError, Body, BodyStream, Request, Response, path,
     table::{Resource, Table},
 };
 
@@ -96,14 +96,18 @@ impl Route {
 
     async fn dispatch(&self, request: Request, body: BodyStream) -> Response {
         match &self.resource {
-            Some(resource) => resource.dispatch(request, body, self.api.clone()).await,
+            Some(resource) if path::is_filled(resource.path, &request.path) => {
+                resource.dispatch(request, body, self.api.clone()).await
+            }
+            Some(_) => ApiError::NOT_FOUND.into_response(),
             None => self.unknown(&request),
         }
     }
 
     /// Leads from a path with a slash too many to the one without; else there is nothing.
     fn unknown(&self, request: &Request) -> Response {
-        let known = request.path.strip_suffix('/').filter(|path| self.knows(path));
+        let path = request.path.strip_suffix('/').filter(|path| !path.ends_with('/'));
+        let known = path.filter(|path| self.knows(path));
         let Some(name) = known.and_then(|path| path.rsplit('/').next()) else {
             return ApiError::NOT_FOUND.into_response();
         };
@@ -123,10 +127,11 @@ impl Route {
 
 /// Whether a path ends as a pattern says, whatever prefix a host application put before.
 fn matches(pattern: &str, path: &str) -> bool {
-    let (mut wanted, mut found) = (pattern.trim_end_matches('/').rsplit('/'), path.rsplit('/'));
+    let mut wanted = pattern.trim_start_matches('/').rsplit('/');
+    let mut found = path.rsplit('/');
     loop {
         match (wanted.next(), found.next()) {
-            (None | Some(""), _) => return true,
+            (None, _) => return true,
             (Some(_), None) => return false,
             (Some(name), Some(segment)) if name == segment => {}
             (Some(name), Some(segment)) if name.starts_with('{') && !segment.is_empty() => {}
@@ -201,11 +206,12 @@ mod tests {
             ("/users/me", "/api/v1/users/me", true),
             ("/apps/{app_id}/threads", "/apps/1/threads", true),
             ("/apps/{app_id}/threads", "/apps//threads", false),
-            ("/apps/", "/apps", true),
             ("/apps/", "", false),
-            ("/apps/", "/elsewhere", false),
             ("/users/me", "/me", false),
             ("/users/me", "/users/you", false),
+            ("/apps/", "/apps/", true),
+            ("/apps/", "/apps", false),
+            ("/apps/", "/nowhere", false),
         ] {
             assert_eq!(matches(pattern, path), expected, "{pattern} {path}");
         }

@@ -103,6 +103,9 @@ fn failure(end: Option<&RunEnd>) -> FailureKind {
 fn events(watch: RunWatch, heartbeat: Duration) -> Sse {
     let reader = Reader { watch, heartbeat, ready: VecDeque::new() };
     let events = stream::unfold(reader, |mut reader| async move {
+        // Clients forget what they have read of an event at the end of a read: a pause
+        // between two has the server send each in a write of its own.
+        tokio::task::yield_now().await;
         let event = reader.next().await?;
         Some((Ok::<_, BoxError>(event), reader))
     });

@@ -157,7 +157,7 @@ impl Row {
             let body = request.read_body(body, api.settings().max_body_bytes).await?;
             request.content = if self.takes_json && !body.is_empty() && input::is_json(&request) {
                 let parsed = validate::parse_json(&body);
-                Content::Json(parsed.map_err(|violation| ApiError::invalid(vec![violation]))?)
+                Content::Json(parsed.map_err(|violation| ApiError::invalid(vec![*violation]))?)
             } else {
                 Content::Bytes(body)
             };

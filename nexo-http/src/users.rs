@@ -84,26 +84,31 @@ pub(crate) async fn patch_current_user(
 }
 
 /// Gets any user.
-pub(crate) async fn user(_: Superuser, NamedUser(user): NamedUser) -> Json<UserRead> {
-    Json(user.into())
+pub(crate) async fn user(
+    State(api): State,
+    _: Superuser,
+    named: NamedUser,
+) -> Result<Json<UserRead>, ApiError> {
+    Ok(Json(named.find(&api).await?.into()))
 }
 
 /// Changes any user.
 pub(crate) async fn patch_user(
     State(api): State,
     _: Superuser,
-    NamedUser(user): NamedUser,
+    named: NamedUser,
     JsonBody(body): JsonBody<UserUpdate>,
 ) -> Result<Json<UserRead>, ApiError> {
-    update(&api, user, body).await
+    update(&api, named.find(&api).await?, body).await
 }
 
 /// Deletes any user, with all their apps.
 pub(crate) async fn delete_user(
     State(api): State,
     _: Superuser,
-    NamedUser(user): NamedUser,
+    named: NamedUser,
 ) -> Result<NoContent, ApiError> {
+    let user = named.find(&api).await?;
     api.accounts().store().delete_user(user.id).await?;
     Ok(NoContent)
 }

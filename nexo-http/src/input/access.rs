@@ -87,6 +87,7 @@ pub(crate) struct AppAccess<C> {
 impl<C: Callers> Input for AppAccess<C> {
     async fn take(request: &mut Request, api: &Api) -> Result<Self, Reject> {
         let (scope, app) = authorize::<C>(request, api).await?;
+        let app = app?;
         if C::PARTNERS == PartnerAccess::Allowed {
             request.named = Some(Named { scope: scope.clone(), app, within: Within::App });
         }
@@ -110,11 +111,12 @@ impl<C: Callers> Input for ThreadAccess<C> {
     async fn take(request: &mut Request, api: &Api) -> Result<Self, Reject> {
         let (scope, app) = authorize::<C>(request, api).await?;
         let thread = cut::<ThreadId>(request);
-        if C::PARTNERS == PartnerAccess::Allowed {
+        if let (PartnerAccess::Allowed, Ok(app)) = (C::PARTNERS, &app) {
             let within = thread.as_ref().map_or(Within::App, |thread| Within::Thread(*thread));
-            request.named = Some(Named { scope: scope.clone(), app, within });
+            request.named = Some(Named { scope: scope.clone(), app: *app, within });
         }
-        Ok(Self { scope, app, thread: thread?, callers: PhantomData })
+        let (app, thread) = both(app, thread)?;
+        Ok(Self { scope, app, thread, callers: PhantomData })
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -135,9 +137,12 @@ impl<C: Callers> Input for SubscriberAccess<C> {
     async fn take(request: &mut Request, api: &Api) -> Result<Self, Reject> {
         let (scope, app) = authorize::<C>(request, api).await?;
         let subscriber = cut::<SubscriberId>(request);
-        let within = subscriber.as_ref().map_or(Within::App, |it| Within::Subscriber(*it));
-        request.named = Some(Named { scope: scope.clone(), app, within });
-        Ok(Self { scope, app, subscriber: subscriber?, callers: PhantomData })
+        if let (PartnerAccess::Allowed, Ok(app)) = (C::PARTNERS, &app) {
+            let within = subscriber.as_ref().map_or(Within::App, |it| Within::Subscriber(*it));
+            request.named = Some(Named { scope: scope.clone(), app: *app, within });
+        }
+        let (app, subscriber) = both(app, subscriber)?;
+        Ok(Self { scope, app, subscriber, callers: PhantomData })
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -154,29 +159,33 @@ fn describe<C: Callers>(operation: &mut Operation<'_>) {
 }
 
 /// Finds out who calls. Where partners may, the app's id is read first, since their headers
-/// are compared with it; elsewhere who calls comes before anything in the path.
-async fn authorize<C: Callers>(request: &mut Request, api: &Api) -> Result<(Scope, AppId), Reject> {
+/// are compared with it; elsewhere who calls comes before anything in the path, and an id that
+/// is none is told together with whatever else is wrong.
+async fn authorize<C: Callers>(
+    request: &mut Request,
+    api: &Api,
+) -> Result<(Scope, Result<AppId, Reject>), Reject> {
     match C::PARTNERS {
         PartnerAccess::Denied => {
             let principal = owner(request, api).await?.ok_or(ApiError::UNAUTHORIZED)?;
-            Ok((principal.scope(), cut::<AppId>(request)?))
+            Ok((principal.scope(), cut::<AppId>(request)))
         }
         PartnerAccess::Allowed => {
             let app = cut::<AppId>(request).map_err(stop)?;
             if let Some(credentials) = partner::credentials(request, api) {
                 partner::authenticate(request, api, app, &credentials).await?;
-                return Ok((Scope::App(app), app));
+                return Ok((Scope::App(app), Ok(app)));
             }
             let principal = owner(request, api).await?.ok_or(ApiError::PARTNER_UNAUTHORIZED)?;
-            Ok((principal.scope(), app))
+            Ok((principal.scope(), Ok(app)))
         }
         PartnerAccess::Granted(name) => {
             let app = cut::<AppId>(request);
             if let Some(app) = granted_partner(request, api, name, app.as_ref().ok()).await? {
-                return Ok((Scope::App(app), app));
+                return Ok((Scope::App(app), Ok(app)));
             }
             let principal = owner(request, api).await?.ok_or(ApiError::UNAUTHORIZED)?;
-            Ok((principal.scope(), app?))
+            Ok((principal.scope(), app))
         }
     }
 }
@@ -224,6 +233,17 @@ impl<S: PartnerScope> Input for OwnThread<S> {
 pub(crate) async fn owner(request: &Request, api: &Api) -> Result<Option<Principal>, ApiError> {
     let principal = api.authenticator().authenticate(&request.headers).await?;
     Ok(principal.filter(|principal| matches!(principal, Principal::Owner { .. })))
+}
+
+/// Two ids of one path, or all that is wrong with them.
+fn both<A, B>(first: Result<A, Reject>, second: Result<B, Reject>) -> Result<(A, B), Reject> {
+    match (first, second) {
+        (Ok(first), Ok(second)) => Ok((first, second)),
+        (Err(Reject::Invalid(first)), Err(Reject::Invalid(second))) => {
+            Err(Reject::Invalid([first, second].concat()))
+        }
+        (Err(reject), _) | (_, Err(reject)) => Err(reject),
+    }
 }
 
 /// A violation that ends the request, rather than being collected with others.

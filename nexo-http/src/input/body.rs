@@ -8,7 +8,7 @@ use crate::{
     Api, Request,
     openapi::Operation,
     request::Content,
-    validate::{FromFields, Reader, Violation},
+    validate::{FromFields, REDACTED, Reader, Violation, is_secret},
 };
 
 /// A JSON object, read field by field. Its syntax was checked before anything else.
@@ -18,10 +18,10 @@ impl<T: FromFields + Send> Input for JsonBody<T> {
     async fn take(request: &mut Request, api: &Api) -> Result<Self, Reject> {
         let members = match std::mem::take(&mut request.content) {
             Content::Json(Value::Object(members)) => members,
-            Content::Json(other) => return Err(not_an_object(other)),
+            Content::Json(other) => return Err(not_an_object::<T>(other)),
             Content::Bytes(bytes) if bytes.is_empty() && T::SEPARATE => Map::new(),
             Content::Bytes(bytes) if !bytes.is_empty() => {
-                return Err(not_an_object(String::from_utf8_lossy(&bytes).into()));
+                return Err(not_an_object::<T>(String::from_utf8_lossy(&bytes).into()));
             }
             Content::Bytes(_) | Content::Unread => return Err(absent()),
         };
@@ -37,10 +37,18 @@ fn absent() -> Reject {
     Reject::Invalid(vec![Violation::new("missing", vec!["body".into()], "Field required")])
 }
 
-fn not_an_object(value: Value) -> Reject {
+/// In a text that should have been an object, a secret can't be told from the rest.
+fn not_an_object<T: FromFields>(value: Value) -> Reject {
     const MSG: &str = "Input should be a valid dictionary or object to extract fields from";
+    let value = if value.is_string() && has_secrets::<T>() { REDACTED.into() } else { value };
     let violation = Violation::new("model_attributes_type", vec!["body".into()], MSG);
     Reject::Invalid(vec![violation.with_input(value)])
+}
+
+fn has_secrets<T: FromFields>() -> bool {
+    let mut found = false;
+    T::members(&mut |member| found |= is_secret(member.name));
+    found
 }
 
 /// Whether a body of this content type is JSON; one without a type counts as such.

@@ -1,6 +1,6 @@
 //! Users of the built-in accounts.
 
-use nexo_core::accounts::User;
+use nexo_core::{UserId, accounts::User};
 
 use super::{Input, Reject};
 use crate::{Api, ApiError, Request, openapi::Operation};
@@ -34,14 +34,19 @@ impl Input for Superuser {
 }
 
 /// The user whom the path names; a malformed id is one that nobody has.
-pub(crate) struct NamedUser(pub(crate) User);
+pub(crate) struct NamedUser(Option<UserId>);
+
+impl NamedUser {
+    /// Looks the user up: not before the whole request was found to be in order.
+    pub(crate) async fn find(self, api: &Api) -> Result<User, ApiError> {
+        let id = self.0.ok_or(ApiError::NOT_FOUND)?;
+        api.accounts().store().find_user(id).await?.ok_or(ApiError::NOT_FOUND)
+    }
+}
 
 impl Input for NamedUser {
-    async fn take(request: &mut Request, api: &Api) -> Result<Self, Reject> {
-        let id = request.path_param("id").and_then(|text| text.parse().ok());
-        let id = id.ok_or(ApiError::NOT_FOUND)?;
-        let user = api.accounts().store().find_user(id).await?;
-        Ok(Self(user.ok_or(ApiError::NOT_FOUND)?))
+    async fn take(request: &mut Request, _: &Api) -> Result<Self, Reject> {
+        Ok(Self(request.path_param("id").and_then(|text| text.parse().ok())))
     }
 
     fn describe(operation: &mut Operation<'_>) {

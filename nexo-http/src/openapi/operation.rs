@@ -14,6 +14,9 @@ use super::{Describe, Member, SchemaRef, Schemas};
 /// The security scheme of bearer tokens.
 pub(crate) const BEARER: &str = "OAuth2PasswordBearer";
 
+/// A description, and what the body has.
+type Described = (String, Option<(&'static str, SchemaRef)>);
+
 /// What a handler's inputs and output say about it.
 pub(crate) struct Operation<'a> {
     pub(crate) schemas: &'a mut Schemas,
@@ -24,7 +27,7 @@ pub(crate) struct Operation<'a> {
     /// Whether any body is taken.
     pub(crate) takes_body: bool,
     builder: OperationBuilder,
-    responses: BTreeMap<u16, (String, Option<(&'static str, SchemaRef)>)>,
+    responses: BTreeMap<u16, Described>,
 }
 
 impl<'a> Operation<'a> {

@@ -8,7 +8,7 @@ use super::Violation;
 const MAX_DEPTH: usize = 64;
 
 /// Reads a body as JSON: no deeper than 64, no lone surrogates, no `NaN`, no U+0000.
-pub(crate) fn parse(body: &[u8]) -> Result<Value, Violation> {
+pub(crate) fn parse(body: &[u8]) -> Result<Value, Box<Violation>> {
     let text = std::str::from_utf8(body)
         .map_err(|error| invalid(body, error.valid_up_to(), "the text is not UTF-8"))?;
     if let Some(at) = too_deep(body) {
@@ -17,16 +17,16 @@ pub(crate) fn parse(body: &[u8]) -> Result<Value, Violation> {
     let value = serde_json::from_str(text)
         .map_err(|error| invalid(body, offset(text, &error), &reason(&error)))?;
     match text.contains("\\u0000").then(|| find_nul(&value, &mut vec!["body".into()])).flatten() {
-        Some(violation) => Err(violation),
+        Some(violation) => Err(Box::new(violation)),
         None => Ok(value),
     }
 }
 
-fn invalid(body: &[u8], at: usize, reason: &str) -> Violation {
+fn invalid(body: &[u8], at: usize, reason: &str) -> Box<Violation> {
     let characters = String::from_utf8_lossy(&body[..at.min(body.len())]).chars().count();
-    Violation::new("json_invalid", vec!["body".into(), characters.into()], "JSON decode error")
-        .with_input(json!({}))
-        .with_ctx(json!({"error": reason}))
+    let loc = vec!["body".into(), characters.into()];
+    let violation = Violation::new("json_invalid", loc, "JSON decode error");
+    Box::new(violation.with_input(json!({})).with_ctx(json!({"error": reason})))
 }
 
 /// The message without the parser's own line and column.

@@ -11,7 +11,7 @@ pub(crate) use types::*;
 use serde_json::{Map, Value, json};
 
 /// What a value is replaced by when it must not be shown.
-const REDACTED: &str = "******";
+pub(crate) const REDACTED: &str = "******";
 
 /// Members whose values are never repeated in an answer.
 const SECRET_MEMBERS: [&str; 4] = ["password", "token", "webhook_secret", "client_secret"];
@@ -72,7 +72,8 @@ impl Violation {
     }
 }
 
-fn is_secret(member: &str) -> bool {
+/// Whether a member of this name has a value that is never repeated.
+pub(crate) fn is_secret(member: &str) -> bool {
     SECRET_MEMBERS.contains(&member)
 }
 

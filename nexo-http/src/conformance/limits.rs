@@ -1,0 +1,101 @@
+//! Rate limits: a burst is answered with 429 and when to come back.
+
+use std::{sync::Arc, time::Duration};
+
+use nexo_core::accounts::{LimitStore, Rate};
+use serde_json::json;
+
+use super::{
+    Setup,
+    client::Answer,
+    world::{App, PASSWORD, World},
+};
+use crate::{Limits, Settings, Throttle};
+
+/// Lets nothing be won back while a case runs.
+const LONG: Duration = Duration::from_secs(3_600);
+
+async fn limited(setup: Setup, change: impl FnOnce(&mut Limits)) -> World {
+    let mut limits = Limits::default();
+    change(&mut limits);
+    let store: Arc<dyn LimitStore> = setup.store();
+    setup.start_with(Settings::default(), Throttle::shared(limits, store)).await
+}
+
+fn is_refused(answer: &Answer) {
+    answer.fails(429, "ERROR_RATE_LIMITED");
+    let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=3_601).contains(&wait), "{wait}");
+}
+
+pub(super) async fn logins_to_one_account_are_limited(setup: Setup) {
+    let world = limited(setup, |limits| limits.login_by_account = Rate::per(3, LONG)).await;
+    let (user, _) = world.sign_up().await;
+    for _ in 0..2 {
+        world.log_in(&user.email, "wrong").await.fails(400, "LOGIN_BAD_CREDENTIALS");
+    }
+
+    is_refused(&world.log_in(&user.email, PASSWORD).await);
+    is_refused(&world.log_in(&user.email.to_uppercase(), PASSWORD).await);
+    let other = world.log_in("other@example.com", PASSWORD).await;
+    other.fails(400, "LOGIN_BAD_CREDENTIALS");
+}
+
+pub(super) async fn what_one_network_may_do_is_limited(setup: Setup) {
+    let world = limited(setup, |limits| {
+        limits.login_by_network = Rate::per(2, LONG);
+        limits.register_by_network = Rate::per(2, LONG);
+        limits.mail_by_network = Rate::per(2, LONG);
+        limits.token_by_network = Rate::per(2, LONG);
+    })
+    .await;
+    let email = |n: u32| format!("a{n}@example.com");
+    let post = async |path: &str, body| world.nobody().post(path, body).await;
+    for n in 0..3 {
+        let login = world.log_in(&email(n), PASSWORD).await;
+        let body = json!({"email": email(n), "password": PASSWORD});
+        let register = post("/auth/register", body).await;
+        let forgot = post("/auth/forgot-password", json!({"email": email(n)})).await;
+        let verify = post("/auth/verify", json!({"token": "x"})).await;
+        if n < 2 {
+            assert_eq!(
+                [login.status, register.status, forgot.status, verify.status],
+                [400, 201, 202, 400]
+            );
+        } else {
+            [login, register, forgot, verify].iter().for_each(is_refused);
+        }
+    }
+    is_refused(&post("/auth/request-verify-token", json!({"email": email(9)})).await);
+    let reset = json!({"token": "x", "password": PASSWORD});
+    is_refused(&post("/auth/reset-password", reset).await);
+}
+
+pub(super) async fn guessing_a_partner_secret_is_limited(setup: Setup) {
+    let world = limited(setup, |limits| limits.partner_by_app = Rate::per(2, LONG)).await;
+    let app = App::create(&world.owner().await, json!({"webhook_secret": "s"})).await;
+    let path = app.path("/threads");
+    for _ in 0..2 {
+        let wrong = world.partner(&app.id, "wrong").get(&path).await;
+        wrong.fails(401, "ERROR_PARTNER_API_APP_OR_SECRET_INVALID");
+    }
+
+    is_refused(&world.partner(&app.id, "wrong").get(&path).await);
+    is_refused(&world.partner(&app.id, "s").get(&path).await);
+    app.owner.get(&path).await.ok();
+}
+
+pub(super) async fn the_runs_of_one_owner_are_limited(setup: Setup) {
+    let world = limited(setup, |limits| limits.runs_by_caller = Rate::per(2, LONG)).await;
+    let app = App::create(&world.owner().await, json!({})).await;
+    let thread = app.asked("hello").await;
+    let path = app.path(&format!("/threads/{thread}/run"));
+    app.run(&thread).await;
+    app.run(&thread).await;
+
+    is_refused(&app.owner.call("POST", &path).send().await);
+    is_refused(&app.owner.get(&format!("{path}/stream")).await);
+    let other = App::create(&world.owner().await, json!({})).await;
+    let thread = other.asked("hello").await;
+    other.run(&thread).await;
+}
