@@ -158,6 +158,19 @@ fn the_doctor_names_each_problem() {
     assert!(said.contains("chmod 700"), "{said}");
 }
 
+#[test]
+fn the_doctor_misses_secrets_that_are_gone_and_makes_none() {
+    let home = Home::new();
+    home.run(&["migrate"], &[]);
+    let secrets = home.data().join("secrets.toml");
+    fs::remove_file(&secrets).unwrap();
+
+    let output = home.run(&["doctor"], &[]);
+
+    assert!(said(&output).contains("PROBLEM  secrets file"), "{}", said(&output));
+    assert!(!secrets.exists());
+}
+
 /// Overwrites the middle of the database's file.
 fn damage(home: &Home) {
     let path = home.data().join("nexo.db");
