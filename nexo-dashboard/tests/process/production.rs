@@ -106,6 +106,34 @@ async fn a_browser_gets_pages_where_a_program_gets_the_api() {
 }
 
 #[tokio::test]
+async fn the_log_can_be_json_and_carries_the_id_of_the_request() {
+    let home = Home::new();
+    let server = home.start(&[("LOG_FORMAT", "json"), ("LOG_LEVEL", "DEBUG")]);
+
+    let request = server.request(Method::GET, "/users/me").header("x-request-id", "my-request");
+    assert_eq!(request.send().await.unwrap().headers()["x-request-id"], "my-request");
+
+    let log = server.log();
+    let lines: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let answered = lines.iter().find(|line| line["message"] == "answered").unwrap();
+    assert_eq!((&answered["status"], &answered["span"]["id"]), (&401.into(), &"my-request".into()));
+}
+
+#[tokio::test]
+async fn nobody_writes_a_line_of_their_own_into_the_log() {
+    let home = Home::new();
+    let server = home.start(&[("LOG_LEVEL", "DEBUG")]);
+
+    server.request(Method::GET, "/a%0AERROR%0A").send().await.unwrap();
+    server.log_in("a\nERROR [x] forged", "x").await;
+
+    let log = server.log();
+    let is_entry = |line: &str| line.starts_with("20") && line.contains("Z ");
+    assert!(log.lines().count() > 2 && log.lines().all(is_entry), "{log}");
+}
+
+#[tokio::test]
 async fn settings_come_from_flags_the_environment_dotenv_and_a_file_in_this_order() {
     let home = Home::new();
     std::fs::write(home.path().join(".env"), "MAIL_PORT=3\nMAIL_FROM_NAME='From .env'\n").unwrap();
