@@ -3,6 +3,9 @@
 #[cfg(not(feature = "axum"))]
 compile_error!("the server needs the feature `axum`");
 
+#[cfg(not(any(feature = "sqlite", feature = "postgres")))]
+compile_error!("the server needs the feature `sqlite` or `postgres`");
+
 mod backend;
 mod cli;
 mod commands;

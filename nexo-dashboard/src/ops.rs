@@ -75,3 +75,51 @@ impl Ops {
             .is_some_and(|(scheme, it)| scheme.eq_ignore_ascii_case("bearer") && token.matches(it))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, extract::Request};
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use nexo_core::MemoryStore;
+    use tower_service::Service;
+
+    use super::*;
+
+    async fn status(ops: &Ops, path: &str, token: Option<&str>) -> u16 {
+        let mut request = Request::get(path);
+        if let Some(token) = token {
+            request = request.header("authorization", format!("bearer {token}"));
+        }
+        let request = request.body(Body::empty()).unwrap();
+        ops.clone().router().call(request).await.unwrap().status().as_u16()
+    }
+
+    fn ops(metrics_token: Option<&str>) -> Ops {
+        Ops {
+            store: Arc::new(MemoryStore::new()),
+            stop: CancellationToken::new(),
+            metrics: PrometheusBuilder::new().build_recorder().handle(),
+            metrics_token: metrics_token.map(Secret::from),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_shuts_down_is_alive_but_not_ready() {
+        let ops = ops(None);
+        assert_eq!(status(&ops, "/readyz", None).await, 200);
+
+        ops.stop.cancel();
+
+        assert_eq!(status(&ops, "/readyz", None).await, 503);
+        assert_eq!(status(&ops, "/healthz", None).await, 200);
+    }
+
+    #[tokio::test]
+    async fn metrics_are_open_only_where_there_is_no_token() {
+        assert_eq!(status(&ops(None), "/metrics", None).await, 200);
+        let guarded = ops(Some("abc"));
+        assert_eq!(status(&guarded, "/metrics", None).await, 401);
+        assert_eq!(status(&guarded, "/metrics", Some("ab")).await, 401);
+        assert_eq!(status(&guarded, "/metrics", Some("abc")).await, 200);
+    }
+}

@@ -8,7 +8,7 @@ use std::{
     time::SystemTime,
 };
 
-use nexo_core::UserId;
+use nexo_core::{KeyRing, UserId};
 
 use super::say;
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     config::{Config, Target},
     error::Result,
     mail::Carrier,
-    secrets::{FILE_NAME, Secrets},
+    secrets::FILE_NAME,
 };
 
 /// What a check found: something worth saying, or a problem.
@@ -83,10 +83,18 @@ fn secrets_file(config: &Config) -> Finding {
             is_private(&metadata, &shown, "600")?;
             Ok(format!("{shown} is readable for its owner only"))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Ok("there is none: every secret is set, or this was never started".into())
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => without_secrets_file(config),
         Err(error) => Err(format!("{shown} can't be looked at: {error}")),
+    }
+}
+
+fn without_secrets_file(config: &Config) -> Finding {
+    match &config.database.target {
+        _ if config.secrets.are_complete() => Ok("there is none, since every secret is set".into()),
+        Target::Sqlite(path) if path.exists() => {
+            Err(format!("{FILE_NAME} is gone, and the database was used with it"))
+        }
+        _ => Ok("will be made at the first start".into()),
     }
 }
 
@@ -138,8 +146,8 @@ async fn database(config: &Config) -> Finding {
         return Ok(format!("{target} will be made at the first start"));
     }
     let failed = |failure: &dyn std::fmt::Display| format!("{target}: {failure}");
-    let secrets = Secrets::load(config).map_err(|failure| failed(&failure))?;
-    let opened = Backend::open(config, secrets.keys).await;
+    // No secret is read, so any key will do; making and keeping one would be a change.
+    let opened = Backend::open(config, KeyRing::generate("doctor")).await;
     let backend = opened.map_err(|failure| failure.to_string())?;
     let finding = look_into(&backend).await.map_err(|problem| failed(&problem));
     backend.close().await;

@@ -17,6 +17,7 @@ const DEFAULT_FILE: &str = "nexo.db";
 pub(crate) struct Database {
     pub(crate) target: Target,
     pub(crate) max_connections: u32,
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "a file has none"))]
     pub(crate) max_lifetime: Duration,
 }
 

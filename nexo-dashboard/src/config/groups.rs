@@ -57,6 +57,16 @@ impl GivenSecrets {
     }
 }
 
+impl GivenSecrets {
+    /// Whether none has to be made.
+    pub(crate) fn are_complete(&self) -> bool {
+        self.access.is_some()
+            && self.reset_password.is_some()
+            && self.verification.is_some()
+            && self.encryption.is_some()
+    }
+}
+
 /// How people sign in.
 pub(crate) struct Accounts {
     pub(crate) is_registration_open: bool,

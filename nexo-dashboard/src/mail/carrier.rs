@@ -3,28 +3,19 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use lettre::{
-    Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
+    Address, Message,
     message::{Mailbox, MultiPart},
-    transport::smtp::{
-        Error as SmtpError,
-        authentication::Credentials,
-        client::{Tls, TlsParameters},
-    },
 };
 use nexo_core::{Clock, SystemClock};
 
-use super::render::Letter;
+use super::{render::Letter, smtp::Transport};
 use crate::{
-    config::{Config, MailTls, Smtp},
+    config::Config,
     error::{Context, Failure, Result},
 };
-
-/// For each step of the conversation with a mail server.
-const STEP_DEADLINE: Duration = Duration::from_secs(20);
 
 /// How letters leave, and who they are from.
 pub(crate) struct Carrier {
@@ -33,7 +24,7 @@ pub(crate) struct Carrier {
 }
 
 enum Way {
-    Smtp(AsyncSmtpTransport<Tokio1Executor>),
+    Smtp(Transport),
     Files(PathBuf),
 }
 
@@ -41,7 +32,7 @@ impl Carrier {
     pub(crate) fn new(config: &Config) -> Result<Self> {
         let mail = &config.mail;
         let way = match &mail.smtp {
-            Some(smtp) => Way::Smtp(transport(smtp)?),
+            Some(smtp) => Way::Smtp(Transport::new(smtp)?),
             None => Way::Files(config.mail_directory()),
         };
         Ok(Self { from: Mailbox::new(Some(mail.from_name.clone()), address(&mail.from)?), way })
@@ -49,11 +40,9 @@ impl Carrier {
 
     /// Whether a mail server can be reached; without one there is nothing to reach.
     pub(crate) async fn check(&self) -> Result<()> {
-        let Way::Smtp(transport) = &self.way else { return Ok(()) };
-        match transport.test_connection().await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Failure::new("the mail server does not answer")),
-            Err(error) => Err(Failure::new(why(&error))),
+        match &self.way {
+            Way::Smtp(transport) => transport.check().await.map_err(Failure::new),
+            Way::Files(_) => Ok(()),
         }
     }
 
@@ -66,7 +55,7 @@ impl Carrier {
         let message = self.message(letter).map_err(|failure| failure.to_string())?;
         match &self.way {
             Way::Smtp(transport) => {
-                transport.send(message).await.map_err(|error| why(&error))?;
+                transport.send(message).await?;
                 Ok(None)
             }
             Way::Files(directory) => {
@@ -94,51 +83,6 @@ impl Carrier {
 
 fn address(text: &str) -> Result<Address> {
     text.parse().context("MAIL_FROM can't be used")
-}
-
-fn transport(smtp: &Smtp) -> Result<AsyncSmtpTransport<Tokio1Executor>> {
-    let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&smtp.server)
-        .port(smtp.port)
-        .timeout(Some(STEP_DEADLINE))
-        .tls(tls(smtp)?);
-    if let Some((user, password)) = &smtp.credentials {
-        let password = password.expose().to_owned();
-        builder = builder.credentials(Credentials::new(user.clone(), password));
-    }
-    Ok(builder.build())
-}
-
-fn tls(smtp: &Smtp) -> Result<Tls> {
-    if smtp.tls == MailTls::None {
-        return Ok(Tls::None);
-    }
-    let parameters = TlsParameters::builder(smtp.server.clone())
-        .dangerous_accept_invalid_certs(!smtp.checks_certificates)
-        .dangerous_accept_invalid_hostnames(!smtp.checks_certificates)
-        .build()
-        .context("an encrypted connection to the mail server can't be prepared")?;
-    Ok(if smtp.tls == MailTls::Implicit {
-        Tls::Wrapper(parameters)
-    } else {
-        Tls::Required(parameters)
-    })
-}
-
-/// The server's own words may repeat the address, so only its code is told.
-fn why(error: &SmtpError) -> String {
-    if let Some(code) = error.status() {
-        return format!("the mail server answered {code}");
-    }
-    let why = if error.is_timeout() {
-        "the mail server took too long"
-    } else if error.is_tls() {
-        "no encrypted connection to the mail server came about"
-    } else if error.is_client() {
-        "the mail server can't do what is needed, such as signing in or encryption"
-    } else {
-        "the mail server can't be reached"
-    };
-    why.to_owned()
 }
 
 /// Sorts by time; a mail of the same kind in the same microsecond would have to be the same.

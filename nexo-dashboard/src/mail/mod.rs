@@ -4,6 +4,11 @@
 mod carrier;
 mod catalogue;
 mod render;
+#[cfg(not(feature = "smtp"))]
+#[path = "no_smtp.rs"]
+mod smtp;
+#[cfg(feature = "smtp")]
+mod smtp;
 
 use std::{path::Path, sync::Arc, time::Duration};
 

@@ -32,12 +32,7 @@ pub(crate) struct Secrets {
 impl Secrets {
     /// Takes what was set, then what the file has, and makes the rest.
     pub(crate) fn load(config: &Config) -> Result<Self> {
-        let given = &config.secrets;
-        let is_complete = given.access.is_some()
-            && given.reset_password.is_some()
-            && given.verification.is_some()
-            && given.encryption.is_some();
-        if is_complete {
+        if config.secrets.are_complete() {
             return Self::assemble(config, |_| unreachable!("every secret was given"));
         }
         let mut kept = file::Kept::open(&config.data_dir)?;

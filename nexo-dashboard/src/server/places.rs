@@ -69,12 +69,14 @@ impl Addresses {
             return false;
         }
         counts.insert(address, open + 1);
+        metrics::gauge!("nexo_connections").increment(1.0);
         true
     }
 
     fn remove(&self, address: IpAddr) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = counts.get_mut(&address) {
+            metrics::gauge!("nexo_connections").decrement(1.0);
             *open -= 1;
             if *open == 0 {
                 counts.remove(&address);

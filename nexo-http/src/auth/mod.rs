@@ -1,6 +1,7 @@
 //! Authentication: who somebody is.
 
 mod accounts;
+mod argon2id;
 pub mod email;
 pub(crate) mod handlers;
 pub(crate) mod partner;

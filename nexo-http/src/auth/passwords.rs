@@ -5,12 +5,10 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use argon2::{
-    Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version,
-    password_hash::phc::PasswordHash,
-};
+use argon2::{Algorithm, Argon2, Params, Version, password_hash::phc::PasswordHash};
 use tokio::sync::Semaphore;
 
+use super::argon2id::{self, hash};
 use crate::ApiError;
 
 /// How many hashes are computed at once: each takes 19 MiB and a core.
@@ -132,13 +130,6 @@ impl Drop for Place {
     }
 }
 
-fn hash(argon2: &Argon2<'_>, password: &str) -> String {
-    argon2
-        .hash_password(password.as_bytes())
-        .expect("any password within a request's size can be hashed")
-        .to_string()
-}
-
 fn verify(argon2: &Argon2<'_>, password: &str, stored: &str) -> Verdict {
     if is_bcrypt(stored) {
         return match bcrypt::verify(password, stored) {
@@ -147,7 +138,7 @@ fn verify(argon2: &Argon2<'_>, password: &str, stored: &str) -> Verdict {
         };
     }
     let Ok(parsed) = PasswordHash::new(stored) else { return Verdict::Wrong };
-    if argon2.verify_password(password.as_bytes(), &parsed).is_err() {
+    if !argon2id::verifies(password, &parsed) {
         return Verdict::Wrong;
     }
     if is_weaker(&parsed, argon2.params()) {
