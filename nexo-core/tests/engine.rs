@@ -13,8 +13,8 @@ use std::{
 use futures::{StreamExt, channel::mpsc};
 use nexo_core::{
     AgentEvent, AgentStream, AppChanges, AppId, ConfigChange, Dispatcher, Error, Failure,
-    FailureKind, MessageRange, NewApp, NewMessage, NewThread, Nexo, Role, RunEnd, RunEvent,
-    RunState, RunWatch, Scope, ThreadId, Turn,
+    FailureKind, ManualClock, MemoryStore, MessageRange, NewApp, NewMessage, NewThread, Nexo, Role,
+    RunEnd, RunEvent, RunState, RunWatch, Scope, ThreadId, Timestamp, Turn,
 };
 
 type Step = Result<AgentEvent, Failure>;
@@ -62,8 +62,12 @@ struct Stage {
 
 impl Stage {
     async fn new() -> Self {
+        Self::on(MemoryStore::new()).await
+    }
+
+    async fn on(store: MemoryStore) -> Self {
         let agent = Arc::new(Scripted::default());
-        let builder = Nexo::builder().run_deadline(Duration::from_secs(600));
+        let builder = Nexo::builder().store(Arc::new(store)).run_deadline(Duration::from_secs(600));
         let nexo = builder.dispatcher("webhook", agent.clone()).build();
         let app = NewApp {
             webhook_url: Some("https://agent.example.com".into()),
@@ -406,6 +410,33 @@ async fn a_shutdown_interrupts_what_does_not_finish_in_time() {
 
     assert_eq!(end.failure.as_ref().unwrap().kind, FailureKind::RunInterrupted);
     assert_eq!(end.message.as_ref().unwrap().content.as_deref(), Some("this far"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_shuts_down_keeps_its_runs_until_they_end() {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(0)));
+    let stage = Stage::on(MemoryStore::with_clock(clock.clone())).await;
+    stage.nexo.engine().sign_on().await.unwrap();
+    let other = Nexo::builder().store(Arc::clone(stage.nexo.store())).build();
+    other.engine().sign_on().await.unwrap();
+    let say = stage.agent.answer();
+    stage.say("hello").await;
+    let watch = stage.start().await;
+
+    let shutdown = stage.nexo.engine().shutdown(Duration::from_secs(60));
+    let rest = async {
+        // Longer than a server may be silent.
+        for _ in 0..30 {
+            clock.advance(Duration::from_secs(1));
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        say.unbounded_send(delta("done in time")).unwrap();
+        drop(say);
+        end(watch).await
+    };
+    let ((), end) = tokio::join!(shutdown, rest);
+
+    assert_eq!(end.state, RunState::Completed);
 }
 
 #[tokio::test]

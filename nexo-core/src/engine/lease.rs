@@ -29,7 +29,8 @@ impl Engine {
 }
 
 async fn keep_beating(inner: Arc<Inner>) {
-    let stopping = inner.draining.clone();
+    // Not only until it takes no new runs: those that it is finishing have to be kept.
+    let stopping = inner.stopping.clone();
     while stopping.run_until_cancelled(tokio::time::sleep(BEAT_EVERY)).await.is_some() {
         let beaten = match inner.store.beat(inner.server).await {
             Ok(()) => interrupt(&inner, SILENCE).await,

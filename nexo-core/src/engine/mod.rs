@@ -177,6 +177,8 @@ impl Engine {
             self.inner.stopping.cancel();
             self.inner.tasks.wait().await;
         }
+        // A sign of life after signing off would sign it on again.
+        self.inner.stopping.cancel();
         if let Err(error) = self.inner.store.retire(self.inner.server).await {
             tracing::warn!(%error, "the server could not sign off");
         }
