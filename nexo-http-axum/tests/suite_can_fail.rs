@@ -6,6 +6,7 @@ mod common;
 
 use std::{
     convert::Infallible,
+    net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -13,7 +14,7 @@ use std::{
 use axum::{
     Router,
     body::Body,
-    extract::Request,
+    extract::{ConnectInfo, Request},
     http::{Method, StatusCode, header},
     middleware::{Next, from_fn},
     response::IntoResponse,
@@ -127,6 +128,19 @@ fn an_adapter_that_routes_slashes_itself_is_noticed() {
                 return StatusCode::NOT_FOUND.into_response();
             }
             response
+        }))
+    });
+}
+
+#[test]
+fn an_adapter_that_hides_where_a_client_calls_from_is_noticed() {
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    assert_noticed(cases::each_network_has_a_limit_of_its_own, |router| {
+        router.layer(from_fn(async |mut request: Request, next: Next| {
+            request.extensions_mut().remove::<ConnectInfo<SocketAddr>>();
+            next.run(request).await
         }))
     });
 }

@@ -1,12 +1,16 @@
 //! A client that shows the bytes as they are: what it sends and reads is written out by hand,
 //! since any real client would hide half of what the cases are about.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, tcp::OwnedReadHalf},
+    net::{TcpSocket, TcpStream, tcp::OwnedReadHalf},
     time::timeout,
 };
 
@@ -17,13 +21,20 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     server: SocketAddr,
+    source: Option<IpAddr>,
     headers: Vec<(String, Vec<u8>)>,
 }
 
 impl Caller {
     /// Somebody who does not say who they are.
     pub(crate) fn nobody(server: SocketAddr) -> Self {
-        Self { server, headers: Vec::new() }
+        Self { server, source: None, headers: Vec::new() }
+    }
+
+    /// The same from this address of the machine.
+    pub(crate) fn from(mut self, source: IpAddr) -> Self {
+        self.source = Some(source);
+        self
     }
 
     /// The same with one more header.
@@ -45,6 +56,7 @@ impl Caller {
     pub(crate) fn call(&self, method: &str, target: &str) -> Call {
         Call {
             server: self.server,
+            source: self.source,
             method: method.to_owned(),
             target: target.to_owned(),
             headers: self.headers.clone(),
@@ -73,6 +85,7 @@ impl Caller {
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     server: SocketAddr,
+    source: Option<IpAddr>,
     method: String,
     target: String,
     headers: Vec<(String, Vec<u8>)>,
@@ -123,8 +136,7 @@ impl Call {
     }
 
     async fn exchange(self) -> Stream {
-        let socket = TcpStream::connect(self.server).await.unwrap();
-        socket.set_nodelay(true).unwrap();
+        let socket = connect(self.server, self.source).await.unwrap();
         let (read, mut write) = socket.into_split();
         let request = self.bytes();
         // A server may refuse before it has read everything, so both go on at once, and that
@@ -148,6 +160,16 @@ impl Call {
         bytes.extend(&self.body);
         bytes
     }
+}
+
+async fn connect(server: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+    let socket = if server.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(source) = source {
+        socket.bind(SocketAddr::new(source, 0))?;
+    }
+    let socket = socket.connect(server).await?;
+    socket.set_nodelay(true)?;
+    Ok(socket)
 }
 
 /// A whole answer.
@@ -237,6 +259,9 @@ fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
     value.map(|(_, value)| value.as_str())
 }
 
+/// How much of a stream is read at once, in turn: sizes that cut it anywhere.
+const READ_SIZES: [u64; 7] = [1, 1_460, 3, 64, 7, 65_536, 19];
+
 /// How the end of a body is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Framing {
@@ -255,6 +280,7 @@ pub(crate) struct Stream {
     writing: Option<tokio::task::JoinHandle<tokio::net::tcp::OwnedWriteHalf>>,
     buffer: Vec<u8>,
     framing: Framing,
+    reads: usize,
     ended: bool,
 }
 
@@ -272,7 +298,7 @@ impl Stream {
         let buffer = buffer.split_off(end + 4);
         let (status, headers) = parse_head(&head);
         let framing = framing(status, &headers);
-        Self { status, headers, read, writing: None, buffer, framing, ended: false }
+        Self { status, headers, read, writing: None, buffer, framing, reads: 0, ended: false }
     }
 
     /// The value of a header, which came once.
@@ -330,7 +356,11 @@ impl Stream {
     }
 
     async fn fill(&mut self) -> bool {
-        self.read.read_buf(&mut self.buffer).await.unwrap_or_default() > 0
+        let streamed = self.framing == Framing::Chunked;
+        let most = if streamed { READ_SIZES[self.reads % READ_SIZES.len()] } else { u64::MAX };
+        self.reads += 1;
+        let read = (&mut self.read).take(most).read_buf(&mut self.buffer).await;
+        read.unwrap_or_default() > 0
     }
 }
 

@@ -1,6 +1,6 @@
 //! Rate limits: a burst is answered with 429 and when to come back.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use nexo_core::accounts::{LimitStore, Rate};
 use serde_json::json;
@@ -98,4 +98,39 @@ pub(super) async fn the_runs_of_one_owner_are_limited(setup: Setup) {
     let other = App::create(&world.owner().await, json!({})).await;
     let thread = other.asked("hello").await;
     other.run(&thread).await;
+}
+
+/// Every address of 127/8 is the machine's own only on some systems.
+pub(super) async fn each_network_has_a_limit_of_its_own(setup: Setup) {
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    let world = limited(setup, |limits| limits.token_by_network = Rate::per(1, LONG)).await;
+    let verify = async |last: u8, forwarded: &str| {
+        let caller = world.nobody().from(Ipv4Addr::new(127, 0, 0, last).into());
+        let caller = caller.with("x-forwarded-for", forwarded);
+        caller.post("/auth/verify", json!({"token": "x"})).await
+    };
+
+    verify(2, "192.0.2.1").await.fails(400, "VERIFY_USER_BAD_TOKEN");
+    is_refused(&verify(2, "192.0.2.2").await);
+    verify(3, "192.0.2.1").await.fails(400, "VERIFY_USER_BAD_TOKEN");
+}
+
+pub(super) async fn behind_a_proxy_the_last_forwarded_address_counts(setup: Setup) {
+    let limits = Limits { token_by_network: Rate::per(1, LONG), ..Limits::default() };
+    let settings = Settings { trust_forwarded_for: true, ..Settings::default() };
+    let world = setup.start_with(settings, Throttle::local(limits)).await;
+    let verify = async |forwarded: &str| {
+        let caller = world.nobody().with("x-forwarded-for", forwarded);
+        caller.post("/auth/verify", json!({"token": "x"})).await
+    };
+
+    verify("203.0.113.9, 192.0.2.1").await.fails(400, "VERIFY_USER_BAD_TOKEN");
+    is_refused(&verify("203.0.113.10, 192.0.2.1").await);
+    is_refused(&verify("::ffff:192.0.2.1").await);
+    verify("192.0.2.1, 192.0.2.2").await.fails(400, "VERIFY_USER_BAD_TOKEN");
+    verify("2001:db8::1").await.fails(400, "VERIFY_USER_BAD_TOKEN");
+    is_refused(&verify("2001:db8::2").await);
+    verify("2001:db8:0:1::1").await.fails(400, "VERIFY_USER_BAD_TOKEN");
 }

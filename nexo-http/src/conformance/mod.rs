@@ -97,13 +97,13 @@ pub trait Server: Send + Sync + 'static {
 macro_rules! suite {
     ($d:tt $($noun:ident { $($case:ident,)* })*) => {
         /// The cases, each by its name.
+        #[doc(hidden)]
         pub mod cases {
             use futures::future::BoxFuture;
 
             use super::Setup;
 
             $($(
-                #[doc = concat!("The case `", stringify!($case), "`.")]
                 pub fn $case(setup: Setup) -> BoxFuture<'static, ()> {
                     Box::pin(super::$noun::$case(setup))
                 }
@@ -321,6 +321,7 @@ suite! { $
         long_headers_are_refused,
         a_header_may_have_any_bytes,
         an_answer_without_a_body_says_so,
+        a_connection_carries_one_request_after_another,
     }
     cors {
         a_preflight_of_an_allowed_origin_is_answered,
@@ -339,6 +340,8 @@ suite! { $
         what_one_network_may_do_is_limited,
         guessing_a_partner_secret_is_limited,
         the_runs_of_one_owner_are_limited,
+        each_network_has_a_limit_of_its_own,
+        behind_a_proxy_the_last_forwarded_address_counts,
     }
     openapi {
         the_document_has_the_names_that_clients_know,

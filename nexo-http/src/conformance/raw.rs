@@ -1,8 +1,17 @@
 //! What frameworks do by themselves, unless they are told not to: sizes, encodings, framing.
 
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
 
-use super::{Setup, world::App};
+use super::{
+    Setup,
+    client::PATIENCE,
+    world::{App, World},
+};
 
 const MIB: usize = 1024 * 1024;
 
@@ -100,4 +109,35 @@ pub(super) async fn an_answer_without_a_body_says_so(setup: Setup) {
         assert_eq!((answer.status, answer.body.len()), (204, 0));
         assert_eq!(answer.header("content-type"), None);
     }
+}
+
+/// The statuses that come back for these bytes on one connection.
+async fn statuses(world: &World, requests: &str) -> Vec<u16> {
+    let mut socket = TcpStream::connect(world.address()).await.unwrap();
+    socket.write_all(requests.as_bytes()).await.unwrap();
+    let mut answers = Vec::new();
+    // A connection that is reset has said all that it had to say.
+    let _ = timeout(PATIENCE, socket.read_to_end(&mut answers)).await.expect("it stays open");
+    let answers = String::from_utf8(answers).unwrap();
+    let status = |it: &str| it.get(..3).and_then(|status| status.parse().ok());
+    answers.split("HTTP/1.1 ").filter_map(status).collect()
+}
+
+pub(super) async fn a_connection_carries_one_request_after_another(setup: Setup) {
+    let world = setup.start().await;
+    let end = "connection: close\r\n";
+
+    let plain = format!(
+        "GET /users/me HTTP/1.1\r\nhost: x\r\n\r\nGET /nowhere HTTP/1.1\r\nhost: x\r\n{end}\r\n"
+    );
+    assert_eq!(statuses(&world, &plain).await, [401, 404]);
+
+    let hidden = "GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n";
+    let unread = format!(
+        "POST /auth/jwt/logout HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{hidden}\
+         GET /nowhere HTTP/1.1\r\nhost: x\r\n{end}\r\n",
+        hidden.len()
+    );
+    let found = statuses(&world, &unread).await;
+    assert!(found == [401, 404] || found == [401], "a body was taken for a request: {found:?}");
 }
