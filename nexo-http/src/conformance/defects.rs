@@ -1,10 +1,17 @@
 //! Defects and outages: told without their cause, and to every origin.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use http::HeaderMap;
-use nexo_core::Principal;
+use nexo_core::{AgentStream, Dispatcher, Principal, Turn};
+use serde_json::json;
 
-use super::Setup;
+use super::{
+    Setup,
+    events::{names, stream},
+    world::App,
+};
 use crate::{ApiError, Authenticator, Cors, Settings};
 
 /// Fails in the way that the request asks for.
@@ -60,4 +67,31 @@ pub(super) async fn every_answer_has_a_request_id(setup: Setup) {
     for answer in [new, long, odd] {
         assert_eq!(answer.header("x-request-id").unwrap().len(), 36);
     }
+}
+
+/// Has a defect of its own.
+#[derive(Debug)]
+struct Defective;
+
+impl Dispatcher for Defective {
+    fn dispatch(&self, _: Arc<Turn>) -> AgentStream {
+        panic!("the cause")
+    }
+}
+
+pub(super) async fn a_run_with_a_defect_ends_like_any_that_failed(setup: Setup) {
+    let world = setup.start_dispatching(Defective).await;
+    let app = App::with_webhook(&world, "http://127.0.0.1:9/").await;
+    let thread = app.asked("hello").await;
+
+    let run = app.run(&thread).await;
+    let events = stream(app.stream(&thread)).await;
+
+    let expected = json!({"status": "error", "assistant_message": null, "error": "ERROR_INTERNAL"});
+    assert_eq!(run, expected);
+    assert_eq!(names(&events), ["meta", "error", "done"]);
+    assert_eq!(events[1].data["message"], "ERROR_INTERNAL");
+    assert!(!events[1].data.to_string().contains("cause"));
+    assert_eq!(events[2].data, json!({"status": "error"}));
+    assert_eq!(app.messages(&thread).await.len(), 2);
 }

@@ -334,6 +334,7 @@ suite! { $
         a_defect_ends_one_request_and_is_readable_everywhere,
         without_accounts_there_are_no_routes_for_them,
         every_answer_has_a_request_id,
+        a_run_with_a_defect_ends_like_any_that_failed,
     }
     limits {
         logins_to_one_account_are_limited,

@@ -11,8 +11,8 @@ use std::{
 
 use futures::future::BoxFuture;
 use nexo_core::{
-    Clock, Nexo, Store, SystemClock,
-    accounts::{NewUser, User},
+    Clock, Dispatcher, Nexo, Store, SystemClock,
+    accounts::{AccountStore, NewUser, User},
     conformance::accounts::StoreWithAccounts,
     dispatch::webhook::{Guard, Loopback, WebhookDispatcher},
 };
@@ -70,12 +70,14 @@ impl Setup {
 
     /// Starts a server with these settings.
     pub(crate) async fn start_with(self, settings: Settings, throttle: Throttle) -> World {
-        let tokens = tokens();
-        let store: Arc<dyn nexo_core::accounts::AccountStore> = self.store.clone();
-        let accounts = Accounts::new(store, cheap_passwords(), tokens.clone());
-        let (nexo, webhooks) = self.nexo();
-        let api = Api::with_accounts(nexo, accounts, webhooks);
-        self.serve(api.with_settings(settings).with_throttle(throttle), tokens).await
+        let api = self.api(Arc::new(webhooks()));
+        self.serve(api.with_settings(settings).with_throttle(throttle)).await
+    }
+
+    /// Starts a server whose webhooks are reached in this way.
+    pub(crate) async fn start_dispatching(self, dispatcher: impl Dispatcher) -> World {
+        let api = self.api(Arc::new(dispatcher));
+        self.serve(api).await
     }
 
     /// Starts a server with somebody else's login.
@@ -84,23 +86,33 @@ impl Setup {
         login: impl Authenticator,
         settings: Settings,
     ) -> World {
-        let (nexo, webhooks) = self.nexo();
-        let api = Api::new(nexo, Arc::new(login), webhooks).with_settings(settings);
-        self.serve(api, tokens()).await
+        let nexo = self.nexo(Arc::new(webhooks()));
+        let api = Api::new(nexo, Arc::new(login), webhooks()).with_settings(settings);
+        self.serve(api).await
     }
 
-    fn nexo(&self) -> (Nexo, WebhookDispatcher) {
-        let webhooks = WebhookDispatcher::new(Guard::new().with_loopback(Loopback::Allowed));
+    fn api(&self, dispatcher: Arc<dyn Dispatcher>) -> Api {
+        let store: Arc<dyn AccountStore> = self.store.clone();
+        let accounts = Accounts::new(store, cheap_passwords(), tokens());
+        Api::with_accounts(self.nexo(dispatcher), accounts, webhooks())
+    }
+
+    fn nexo(&self, dispatcher: Arc<dyn Dispatcher>) -> Nexo {
         let store: Arc<dyn Store> = self.store.clone();
-        let dispatcher = Arc::new(webhooks.clone());
-        (Nexo::builder().store(store).dispatcher("webhook", dispatcher).build(), webhooks)
+        Nexo::builder().store(store).dispatcher("webhook", dispatcher).build()
     }
 
-    async fn serve(self, api: Api, tokens: Tokens) -> World {
+    async fn serve(self, api: Api) -> World {
         let document = api.openapi();
         let server = (self.serve)(api).await;
+        let tokens = tokens();
         World { server, store: self.store, tokens, document, users: AtomicU32::default() }
     }
+}
+
+/// Calls agents on this machine, too.
+fn webhooks() -> WebhookDispatcher {
+    WebhookDispatcher::new(Guard::new().with_loopback(Loopback::Allowed))
 }
 
 fn tokens() -> Tokens {
