@@ -1,6 +1,6 @@
-//! The agent that is called: it answers at once, with JSON or as an event stream.
+//! The agent that is called: it answers with JSON at once, or streams tokens as a model does.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -8,7 +8,10 @@ use tokio::{
 };
 
 const REPLY: &str = r#"{"reply":"Yes, flour, water, salt."}"#;
-const DELTAS: usize = 8;
+const TOKENS: usize = 64;
+const TOKEN_EVERY: Duration = Duration::from_millis(20);
+const STREAM_HEAD: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 
 /// Listens on a free port of the loopback interface.
 pub(crate) async fn start() -> io::Result<SocketAddr> {
@@ -26,8 +29,11 @@ async fn serve(stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
     while let Some(path) = read_request(&mut stream).await? {
-        let answer = if path.starts_with("/stream") { stream_answer() } else { json_answer() };
-        stream.get_mut().write_all(answer.as_bytes()).await?;
+        if path.starts_with("/stream") {
+            stream_tokens(stream.get_mut()).await?;
+        } else {
+            stream.get_mut().write_all(json_answer().as_bytes()).await?;
+        }
     }
     Ok(())
 }
@@ -61,12 +67,16 @@ fn json_answer() -> String {
     )
 }
 
-fn stream_answer() -> String {
-    let head =
-        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
-    let delta = chunk("event: delta\ndata: {\"text\":\"token \"}\n\n");
-    let done = chunk("event: done\ndata: {}\n\n");
-    format!("{head}{}{done}0\r\n\r\n", delta.repeat(DELTAS))
+async fn stream_tokens(stream: &mut TcpStream) -> io::Result<()> {
+    stream.write_all(STREAM_HEAD.as_bytes()).await?;
+    let token = chunk("event: delta\ndata: {\"text\":\"token \"}\n\n");
+    let mut pace = tokio::time::interval(TOKEN_EVERY);
+    for _ in 0..TOKENS {
+        pace.tick().await;
+        stream.write_all(token.as_bytes()).await?;
+    }
+    let end = chunk("event: done\ndata: {}\n\n") + "0\r\n\r\n";
+    stream.write_all(end.as_bytes()).await
 }
 
 fn chunk(text: &str) -> String {
