@@ -23,6 +23,30 @@ impl JsonObject {
         Self::from(Map::new())
     }
 
+    /// Takes an object's text as it is, members in their order and numbers as they are written,
+    /// but without the white space between them.
+    ///
+    /// ```
+    /// # use nexo_core::JsonObject;
+    /// let object = JsonObject::compact(r#"{ "b": 1.0, "a": "x y" }"#)?;
+    /// assert_eq!(object.as_str(), r#"{"b":1.0,"a":"x y"}"#);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the text is no JSON object.
+    pub fn compact(text: &str) -> Result<Self, serde_json::Error> {
+        let (mut in_string, mut escaped) = (false, false);
+        let kept = text.chars().filter(|character| {
+            let is_space = !in_string && character.is_ascii_whitespace();
+            in_string ^= *character == '"' && !escaped;
+            escaped = *character == '\\' && !escaped;
+            !is_space
+        });
+        kept.collect::<String>().parse()
+    }
+
     /// The object's text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -24,16 +24,16 @@ pub(crate) struct Cli {
     /// A TOML file with settings, such as `PORT = 9000`
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) config: Option<PathBuf>,
-    /// Where to keep secrets, mails and the default database [./data]
+    /// Where to keep secrets, mails and the default database (./data)
     #[arg(long, value_name = "DIR", global = true)]
     data_dir: Option<String>,
-    /// Which address to listen on [127.0.0.1]
+    /// Which address to listen on (127.0.0.1)
     #[arg(long, global = true)]
     host: Option<String>,
-    /// Which port to listen on, 0 for any [8000]
+    /// Which port to listen on, 0 for any (8000)
     #[arg(long, global = true)]
     port: Option<String>,
-    /// CRITICAL, ERROR, WARNING, INFO or DEBUG [INFO]
+    /// CRITICAL, ERROR, WARNING, INFO or DEBUG (INFO)
     #[arg(long, value_name = "LEVEL", global = true)]
     log_level: Option<String>,
     /// Show every setting and where it comes from, without secrets, and do nothing else

@@ -61,8 +61,8 @@ pub(crate) enum Content {
     Unread,
     /// It was read, and is to be taken apart by the input that wants it.
     Bytes(Bytes),
-    /// It is JSON.
-    Json(Value),
+    /// It is JSON: what it says, and how it was written.
+    Json(Value, Bytes),
 }
 
 impl Request {

@@ -156,8 +156,9 @@ impl Row {
         if self.takes_body {
             let body = request.read_body(body, api.settings().max_body_bytes).await?;
             request.content = if self.takes_json && !body.is_empty() && input::is_json(&request) {
-                let parsed = validate::parse_json(&body);
-                Content::Json(parsed.map_err(|violation| ApiError::invalid(vec![*violation]))?)
+                let parsed = validate::parse_json(&body)
+                    .map_err(|violation| ApiError::invalid(vec![*violation]))?;
+                Content::Json(parsed, body)
             } else {
                 Content::Bytes(body)
             };

@@ -2,7 +2,7 @@
 //!
 //! Whatever a store's traits promise has a case here: an async function that is handed an
 //! empty store, and panics if the promise is broken. [`store_conformance!`] makes a test of
-//! each case of [`Store`](crate::Store), [`accounts_conformance!`] of each case of
+//! each case of [`Store`], [`accounts_conformance!`] of each case of
 //! [`AccountStore`](crate::accounts::AccountStore).
 //!
 //! A store's author enables the feature `conformance` in a dev-dependency, and writes one

@@ -142,15 +142,15 @@ pub(super) async fn an_agent_is_sent_exactly_the_payload(setup: Setup) {
     let app = App::create(&world.owner().await, body).await;
     let thread = app.thread(json!({"customer_id": "cust-42"})).await;
     let path = app.path(&format!("/threads/{thread}/messages"));
-    let said = json!({"content": "Grüße, señor 😀 你好\n", "content_json": {"a": {"b": [1.5, "é"]}, "z": 1}});
-    let message = app.owner.post(&path, said).await.ok();
+    let said = r#"{ "content": "Grüße, señor 😀 你好\n", "content_json": {"z": 1.0, "a": { "b": [1.5, "é, ü"] } } }"#;
+    let message = app.owner.call("POST", &path).body("application/json", said).send().await.ok();
 
     let run = app.run(&thread).await;
 
     let received = agent.received().remove(0);
     let sent = String::from_utf8(received.body.clone()).unwrap();
     let timestamp = text(&received.json()["timestamp"]);
-    let said = r#""role":"user","content":"Grüße, señor 😀 你好\n","content_json":{"a":{"b":[1.5,"é"]},"z":1}"#;
+    let said = r#""role":"user","content":"Grüße, señor 😀 你好\n","content_json":{"z":1.0,"a":{"b":[1.5,"é, ü"]}}"#;
     let expected = format!(
         r#"{{"version":"1.0","event":"message_received","app":{{"id":"{}","name":"Bäckerei \"Korn\""}},"thread":{{"id":"{thread}","customer_id":"cust-42"}},"message":{{"id":"{}","seq":2,{said}}},"history_tail":[{{"role":"assistant","content":"¡Hola! 😀","content_json":{{"source":"system"}}}},{{{said}}}],"timestamp":"{timestamp}"}}"#,
         app.id,

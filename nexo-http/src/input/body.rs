@@ -16,16 +16,17 @@ pub(crate) struct JsonBody<T>(pub(crate) T);
 
 impl<T: FromFields + Send> Input for JsonBody<T> {
     async fn take(request: &mut Request, api: &Api) -> Result<Self, Reject> {
-        let members = match std::mem::take(&mut request.content) {
-            Content::Json(Value::Object(members)) => members,
-            Content::Json(other) => return Err(not_an_object::<T>(other)),
-            Content::Bytes(bytes) if bytes.is_empty() && T::SEPARATE => Map::new(),
+        let reader = Reader::new(api, "body");
+        let (members, reader) = match std::mem::take(&mut request.content) {
+            Content::Json(Value::Object(members), text) => (members, reader.with_text(text)),
+            Content::Json(other, _) => return Err(not_an_object::<T>(other)),
+            Content::Bytes(bytes) if bytes.is_empty() && T::SEPARATE => (Map::new(), reader),
             Content::Bytes(bytes) if !bytes.is_empty() => {
                 return Err(not_an_object::<T>(String::from_utf8_lossy(&bytes).into()));
             }
             Content::Bytes(_) | Content::Unread => return Err(absent()),
         };
-        Reader::new(api, "body").read(members).map(Self).map_err(Reject::Invalid)
+        reader.read(members).map(Self).map_err(Reject::Invalid)
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -68,7 +69,7 @@ impl<T: FromFields + Send> Input for Form<T> {
     async fn take(request: &mut Request, api: &Api) -> Result<Self, Reject> {
         let fields = match std::mem::take(&mut request.content) {
             Content::Bytes(bytes) => form_fields(request.header("content-type"), &bytes),
-            Content::Json(_) | Content::Unread => Map::new(),
+            Content::Json(..) | Content::Unread => Map::new(),
         };
         Reader::new(api, "body").read(fields).map(Self).map_err(Reject::Invalid)
     }

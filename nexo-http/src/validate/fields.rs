@@ -3,7 +3,11 @@
 //! `Deserialize` stops at the first error and can't tell an absent member from `null`; here
 //! every violation is collected, and a field's type says what may be absent or null.
 
-use serde_json::{Map, Value, json};
+use std::{borrow::Cow, collections::BTreeMap};
+
+use bytes::Bytes;
+use nexo_core::JsonObject;
+use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{Violation, json::nul};
 use crate::{Api, openapi::Describe};
@@ -28,6 +32,8 @@ pub(crate) trait FromFields: Describe + Sized {
 /// Where reading has come to, and what was wrong so far.
 pub(crate) struct Reader<'a> {
     pub(crate) api: &'a Api,
+    /// The body as it was written, if it is JSON.
+    text: Bytes,
     loc: Vec<Value>,
     around: Value,
     violations: Vec<Violation>,
@@ -36,7 +42,24 @@ pub(crate) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Starts at `body` or `query`.
     pub(crate) fn new(api: &'a Api, source: &'static str) -> Self {
-        Self { api, loc: vec![source.into()], around: Value::Null, violations: Vec::new() }
+        let loc = vec![source.into()];
+        Self { api, text: Bytes::new(), loc, around: Value::Null, violations: Vec::new() }
+    }
+
+    /// Remembers how the fields were written.
+    pub(crate) fn with_text(mut self, text: Bytes) -> Self {
+        self.text = text;
+        self
+    }
+
+    /// The present field, an object, as it was written: a parsed one has its members sorted
+    /// and its numbers rounded.
+    pub(crate) fn as_written(&self) -> Option<JsonObject> {
+        let [_, Value::String(name)] = self.loc.as_slice() else { return None };
+        let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(&self.text).ok()?;
+        let object = JsonObject::compact(fields.get(name.as_str())?.get()).ok()?;
+        // Of members that are written twice only the last was checked.
+        (!object.as_str().contains("\\u0000")).then_some(object)
     }
 
     /// Reads everything, or gives all that is wrong.

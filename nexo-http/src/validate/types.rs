@@ -70,7 +70,7 @@ impl Field for JsonObject {
                 return reader.wrong("dict_type", "Input should be a valid dictionary", other);
             }
         };
-        let object = Self::from(members.clone());
+        let object = reader.as_written().unwrap_or_else(|| Self::from(members.clone()));
         if object.as_str().len() > MAX_OBJECT_BYTES {
             let msg = format!("Object should have at most {MAX_OBJECT_BYTES} bytes of JSON");
             let ctx = json!({ "reason": "too large", "max_bytes": MAX_OBJECT_BYTES });
