@@ -51,6 +51,9 @@ pub enum Error {
     /// Another account has this e-mail address.
     #[error("e-mail address taken")]
     EmailTaken,
+    /// An app's configuration would be larger than [`crate::MAX_CONFIG_BYTES`].
+    #[error("configuration too large")]
+    ConfigTooLarge,
     /// What was to be made exists already, or is in a state that does not allow the change.
     #[error("conflict: {0}")]
     Conflict(&'static str),
@@ -91,6 +94,7 @@ impl Error {
             Self::ThreadHeld(_) => ErrorKind::ThreadHeld,
             Self::InvalidCursor => ErrorKind::InvalidCursor,
             Self::EmailTaken => ErrorKind::EmailTaken,
+            Self::ConfigTooLarge => ErrorKind::ConfigTooLarge,
             Self::Conflict(_) => ErrorKind::Conflict,
             Self::Fenced => ErrorKind::Fenced,
             Self::Unavailable(_) => ErrorKind::Unavailable,
@@ -117,6 +121,7 @@ pub enum ErrorKind {
     ThreadHeld,
     InvalidCursor,
     EmailTaken,
+    ConfigTooLarge,
     Conflict,
     Fenced,
     Unavailable,

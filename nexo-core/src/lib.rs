@@ -31,7 +31,7 @@ mod threads;
 pub use agents::{Agent, AgentStore};
 pub use apps::{
     App, AppChanges, AppConfig, AppStore, ConfigChange, ConfigViolation, Expected, Greeting,
-    MAIN_AGENT, MAIN_AGENT_KIND, Mode, NewApp, PreviousSecret, Scenario,
+    MAIN_AGENT, MAIN_AGENT_KIND, MAX_CONFIG_BYTES, Mode, NewApp, PreviousSecret, Scenario,
 };
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use deliveries::{Delivery, DeliveryStore, MAX_KEPT_RESPONSE_BYTES};

@@ -113,8 +113,7 @@ impl<'a> Server<'a> {
             metrics: self.metrics.clone(),
             metrics_token: self.config.metrics_token.clone(),
         };
-        let api = nexo_http_axum::router(&self.parts.api);
-        ops.router().merge(api).layer(from_fn(ui::pages))
+        nexo_http_axum::router(&ops.beside(self.parts.api.clone())).layer(from_fn(ui::pages))
     }
 }
 

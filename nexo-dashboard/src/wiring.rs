@@ -99,8 +99,7 @@ fn settings(config: &Config) -> Settings {
         secret_overlap: api.secret_overlap,
         post_to_deleted: api.post_to_deleted_threads,
         trust_forwarded_for: config.listen.trust_forwarded_for,
-        // Once in the life of a process.
-        openapi_path: Box::leak(api.openapi_path.clone().into_boxed_str()),
+        openapi_path: api.openapi_path.clone().into(),
         ..Settings::default()
     }
 }

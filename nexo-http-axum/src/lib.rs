@@ -13,14 +13,15 @@ use futures::{StreamExt, TryStreamExt};
 use nexo_http::{Api, Body, BodyStream, Request, Response, Route};
 
 /// The API as a router: every path registered natively, and a fallback that answers the rest
-/// as the contract says. It can be nested under the host's own router and middleware.
+/// with the API's own errors. It can be nested under the host's own router and middleware.
 ///
 /// Rate limits by network need to know where a client calls from: serve the router with
 /// `into_make_service_with_connect_info::<SocketAddr>()`.
 pub fn router(api: &Api) -> Router {
     let routes = api.routes();
     let router = routes.iter().fold(Router::new(), |router, route| {
-        router.route(route.path(), any(move |request| answer(route.clone(), request)))
+        let path = route.path().to_owned();
+        router.route(&path, any(move |request| answer(route.clone(), request)))
     });
     let fallback = routes.fallback();
     router.fallback(move |request| answer(fallback.clone(), request))

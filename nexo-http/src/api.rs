@@ -1,17 +1,24 @@
 //! The API's state and settings.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-use http::HeaderName;
+use bytes::Bytes;
+use http::{HeaderName, Method};
 use nexo_core::{
     Engine, Error, Failure, Nexo, Store,
     dispatch::webhook::{Guard, WebhookDispatcher},
 };
 
 use crate::{
-    ApiError,
+    ApiError, Request, Response,
     auth::{Accounts, Authenticator, Throttle},
     cors::Cors,
+    handler::Erased,
     request::{Named, Within},
     routes::Routes,
     table::Table,
@@ -21,7 +28,7 @@ const MAX_BODY_BYTES: usize = 1024 * 1024;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 const GREETING: &str = "Welcome! How can I help you today?";
 
-/// What is not decided by the contract.
+/// What a host decides about its API; everything else is the same for every client.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The names of the headers that partners send.
@@ -42,7 +49,7 @@ pub struct Settings {
     /// Whether the nearest proxy's `X-Forwarded-For` says where a client calls from.
     pub trust_forwarded_for: bool,
     /// Where the OpenAPI document is served; empty turns it and the pages off.
-    pub openapi_path: &'static str,
+    pub openapi_path: Cow<'static, str>,
 }
 
 /// The names of the headers that partners send.
@@ -68,7 +75,7 @@ impl Default for Settings {
             post_to_deleted: true,
             greeting: GREETING.to_owned(),
             trust_forwarded_for: false,
-            openapi_path: "/openapi.json",
+            openapi_path: Cow::Borrowed("/openapi.json"),
         }
     }
 }
@@ -79,6 +86,7 @@ pub struct Api {
     inner: Arc<Inner>,
 }
 
+#[derive(Clone)]
 struct Inner {
     nexo: Nexo,
     authenticator: Arc<dyn Authenticator>,
@@ -86,6 +94,9 @@ struct Inner {
     webhooks: WebhookDispatcher,
     throttle: Throttle,
     settings: Settings,
+    /// What the host serves beside the API.
+    hosted: Vec<(Cow<'static, str>, Erased)>,
+    document: OnceLock<Bytes>,
 }
 
 impl Api {
@@ -99,9 +110,16 @@ impl Api {
         authenticator: Arc<dyn Authenticator>,
         webhooks: WebhookDispatcher,
     ) -> Self {
-        let throttle = Throttle::off();
-        let settings = Settings::default();
-        let inner = Inner { nexo, authenticator, accounts: None, webhooks, throttle, settings };
+        let inner = Inner {
+            nexo,
+            authenticator,
+            accounts: None,
+            webhooks,
+            throttle: Throttle::off(),
+            settings: Settings::default(),
+            hosted: Vec::new(),
+            document: OnceLock::new(),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -128,8 +146,28 @@ impl Api {
         self
     }
 
+    /// With one more endpoint, of the host: it answers `GET` and `HEAD` at this path with all
+    /// that surrounds the API's own (CORS, request id, metrics, refused methods), and is left
+    /// out of the document.
+    #[must_use]
+    pub fn with_get<F>(
+        mut self,
+        path: impl Into<Cow<'static, str>>,
+        handler: impl Fn(Request) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Response> + Send + 'static,
+    {
+        let handler: Erased = Arc::new(move |request, _| Box::pin(handler(request)));
+        self.change(|inner| inner.hosted.push((path.into(), handler)));
+        self
+    }
+
+    /// Changes this one; clones stay as they are.
     fn change(&mut self, change: impl FnOnce(&mut Inner)) {
-        change(Arc::get_mut(&mut self.inner).expect("nobody else has it while it is built"));
+        let inner = Arc::make_mut(&mut self.inner);
+        inner.document = OnceLock::new();
+        change(inner);
     }
 
     /// The routes, for an adapter to register.
@@ -152,8 +190,22 @@ impl Api {
         crate::openapi::without_tags(&crate::openapi::document(&self.table()))
     }
 
+    /// The OpenAPI document as it is served, made once.
+    pub(crate) fn document(&self) -> Bytes {
+        let make = || serde_json::to_vec(&self.openapi()).expect("a document is plain data");
+        self.inner.document.get_or_init(|| make().into()).clone()
+    }
+
     fn table(&self) -> Table {
-        crate::table(self.inner.accounts.is_some(), self.settings().openapi_path)
+        let inner = &self.inner;
+        let table = crate::table(inner.accounts.is_some(), inner.settings.openapi_path.clone());
+        inner.hosted.iter().fold(table, |table, (path, handler)| {
+            table.hosted(Method::GET, path.clone(), Arc::clone(handler)).hosted(
+                Method::HEAD,
+                path.clone(),
+                Arc::clone(handler),
+            )
+        })
     }
 
     pub(crate) fn store(&self) -> &dyn Store {

@@ -5,9 +5,9 @@ use nexo_core::{
 };
 
 use crate::{
-    ApiError,
-    input::{Access, AppAccess, JsonBody, OwnerOnly, Query, State},
-    openapi::wire,
+    Api, ApiError, Request,
+    input::{Access, AppAccess, Input, JsonBody, OwnerOnly, Query, Reject, State},
+    openapi::{Operation, wire},
     output::Json,
     pages::{NumberedPage, Paged},
     validate::{
@@ -80,8 +80,8 @@ fields! {
         webhook_url: Given<Option<WebhookUrl>>,
         /// A new secret. The six dots mean that it stays.
         webhook_secret: Given<Option<ChangedSecret>>,
-        /// A new configuration, whole.
-        config_json: Given<Config>,
+        /// A new configuration, whole; if it is merged, what to change, and null removes.
+        config_json: Given<ConfigChange>,
     }
 }
 
@@ -100,6 +100,21 @@ fields! {
     pub(crate) query UpdateQuery as "UpdateQuery" {
         /// Whether `config_json` is merged (RFC 7396) instead of replaced.
         merge: Option<Flag>,
+    }
+}
+
+/// Whether the configuration is merged. The body that is taken next is read accordingly.
+pub(crate) struct Merging;
+
+impl Input for Merging {
+    async fn take(request: &mut Request, api: &Api) -> Result<Self, Reject> {
+        let Query(query) = Query::<UpdateQuery>::take(request, api).await?;
+        request.merges = query.merge.is_some_and(|flag| flag.0);
+        Ok(Self)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        Query::<UpdateQuery>::describe(operation);
     }
 }
 
@@ -151,11 +166,9 @@ pub(crate) async fn get_app(
 pub(crate) async fn update_app(
     State(api): State,
     access: AppAccess<OwnerOnly>,
-    Query(query): Query<UpdateQuery>,
+    _: Merging,
     JsonBody(body): JsonBody<AppUpdate>,
 ) -> Result<Json<AppRead>, ApiError> {
-    let merge = query.merge.is_some_and(|flag| flag.0);
-    let change = if merge { ConfigChange::Merge } else { ConfigChange::Replace };
     let changes = AppChanges {
         name: body.name.0.map(|name| name.0),
         description: body.description.0,
@@ -166,7 +179,7 @@ pub(crate) async fn update_app(
             Some(Some(ChangedSecret::Changed(secret))) => Some(secret),
         },
         secret_overlap: api.settings().secret_overlap,
-        config: body.config_json.0.map(|config| change(config.0)),
+        config: body.config_json.0,
     };
     Ok(Json(api.store().update_app(&access.scope, access.app, changes).await?.into()))
 }

@@ -2,13 +2,13 @@
 //!
 //! The page's scripts come from the server itself, so that it works without a network.
 
-use serde_json::Value;
+use http::StatusCode;
 
-use crate::{input::State, output::Json};
+use crate::{Response, input::State};
 
 /// The OpenAPI document.
-pub(crate) async fn openapi(State(api): State) -> Json<Value> {
-    Json(api.openapi())
+pub(crate) async fn openapi(State(api): State) -> Response {
+    Response::full(StatusCode::OK, "application/json", api.document())
 }
 
 #[cfg(feature = "docs-ui")]

@@ -139,6 +139,7 @@ impl From<Error> for ApiError {
             ErrorKind::NoUserMessages => (S::BAD_REQUEST, "ERROR_NO_USER_MESSAGES"),
             ErrorKind::InvalidCursor => (S::BAD_REQUEST, "ERROR_INVALID_CURSOR"),
             ErrorKind::EmailTaken => (S::BAD_REQUEST, "UPDATE_USER_EMAIL_ALREADY_EXISTS"),
+            ErrorKind::ConfigTooLarge => return Self::invalid(vec![Violation::config_too_large()]),
             ErrorKind::ThreadHeld => (S::CONFLICT, "ERROR_THREAD_HELD"),
             ErrorKind::Conflict => (S::CONFLICT, "ERROR_CONFLICT"),
             ErrorKind::Fenced => (S::CONFLICT, "ERROR_RUN_ENDED"),

@@ -36,12 +36,14 @@ pub use request::{BodyStream, Request};
 pub use response::{Body, Response};
 pub use routes::{Route, Routes};
 
+use std::borrow::Cow;
+
 use auth::handlers as login;
 use table::Table;
 
 /// Every endpoint there is; routers and the OpenAPI document are made from it.
 #[rustfmt::skip]
-fn table(accounts: bool, openapi_path: &'static str) -> Table {
+fn table(accounts: bool, openapi_path: Cow<'static, str>) -> Table {
     let table = if accounts { accounts_table() } else { Table::default() };
     let table = table
         .tag("app")
@@ -60,7 +62,7 @@ fn table(accounts: bool, openapi_path: &'static str) -> Table {
         .delete("/threads/{thread_id}",                                   threads::delete_thread).summary("Delete a thread")
         .tag("messages")
         .get   ("/apps/{app_id}/threads/{thread_id}/messages",            messages::list_messages).summary("List messages")
-        .post  ("/apps/{app_id}/threads/{thread_id}/messages",            messages::create_message).summary("Say something as the customer")
+        .post  ("/apps/{app_id}/threads/{thread_id}/messages",            messages::create_message).summary("Say something as the subscriber")
         .post  ("/apps/{app_id}/threads/{thread_id}/messages/assistant",  messages::create_assistant_message).summary("Say something as the assistant")
         .get   ("/messages/{message_id}",                                 messages::get_message).summary("Get a message")
         .tag("subscribers")
@@ -96,7 +98,7 @@ fn accounts_table() -> Table {
 }
 
 /// The document and its pages, unless they are turned off.
-fn docs_table(openapi_path: &'static str) -> Table {
+fn docs_table(openapi_path: Cow<'static, str>) -> Table {
     let table = Table::default();
     if openapi_path.is_empty() {
         return table;

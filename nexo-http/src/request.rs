@@ -1,6 +1,6 @@
 //! Requests, as they come from whichever web framework.
 
-use std::{net::IpAddr, time::Duration};
+use std::{borrow::Cow, fmt, net::IpAddr, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream::BoxStream};
@@ -48,7 +48,9 @@ pub struct Request {
     /// The client's network address, where the transport knows it.
     pub peer: Option<IpAddr>,
     pub(crate) content: Content,
-    pub(crate) pattern: &'static str,
+    pub(crate) pattern: Cow<'static, str>,
+    /// Whether an object in the body is a merge patch (RFC 7396).
+    pub(crate) merges: bool,
     pub(crate) request_id: String,
     pub(crate) named: Option<Named>,
 }
@@ -76,7 +78,8 @@ impl Request {
             headers,
             peer: None,
             content: Content::Unread,
-            pattern: "",
+            pattern: Cow::Borrowed(""),
+            merges: false,
             request_id: String::new(),
             named: None,
         }
@@ -91,7 +94,7 @@ impl Request {
     /// A parameter of the path, percent-decoded once; `None` if it is not UTF-8.
     #[must_use]
     pub fn path_param(&self, name: &str) -> Option<String> {
-        path::param(self.pattern, &self.path, name)
+        path::param(&self.pattern, &self.path, name)
     }
 
     /// Reads the body up to `limit` bytes.
@@ -110,6 +113,18 @@ impl Request {
         tokio::time::timeout(BODY_DEADLINE, collect(body, limit))
             .await
             .unwrap_or(Err(ApiError::REQUEST_TIMEOUT))
+    }
+}
+
+/// Without the headers' values and the query, which may be secret.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("headers", &self.headers.keys())
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Routes: what an adapter registers, and all that happens around every request.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{fmt, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use futures::FutureExt;
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -61,8 +61,8 @@ impl Route {
     ///
     /// If this is the fallback, which has none.
     #[must_use]
-    pub fn path(&self) -> &'static str {
-        self.resource.as_ref().expect("the fallback has no path").path
+    pub fn path(&self) -> &str {
+        &self.resource.as_ref().expect("the fallback has no path").path
     }
 
     /// Answers a request. Its body is read only if the endpoint wants one.
@@ -72,7 +72,7 @@ impl Route {
         let id = HeaderValue::try_from(&request.request_id).expect("a request id is ASCII");
         let (method, cors) = (request.method.clone(), &self.api.settings().cors);
         let caller = cors.caller(&request.headers);
-        let path = self.resource.as_ref().map_or("", |resource| resource.path);
+        let path = self.resource.as_ref().map_or("", |resource| &*resource.path);
         let span = info_span!("request", %method, path, id = request.request_id);
         let (preflight, response) = match cors.preflight(&request) {
             Some(response) => (true, response),
@@ -96,7 +96,7 @@ impl Route {
 
     async fn dispatch(&self, request: Request, body: BodyStream) -> Response {
         match &self.resource {
-            Some(resource) if path::is_filled(resource.path, &request.path) => {
+            Some(resource) if path::is_filled(&resource.path, &request.path) => {
                 resource.dispatch(request, body, self.api.clone()).await
             }
             Some(_) => ApiError::NOT_FOUND.into_response(),
@@ -121,7 +121,20 @@ impl Route {
     }
 
     fn knows(&self, path: &str) -> bool {
-        self.all.iter().any(|resource| matches(resource.path, path))
+        self.all.iter().any(|resource| matches(&resource.path, path))
+    }
+}
+
+impl fmt::Debug for Routes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.resources.iter().map(|resource| &resource.path)).finish()
+    }
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.resource.as_ref().map(|resource| &resource.path);
+        f.debug_struct("Route").field("path", &path).finish_non_exhaustive()
     }
 }
 
@@ -159,7 +172,7 @@ fn request_id(request: &Request) -> String {
     given.map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned)
 }
 
-fn record(method: &http::Method, path: &'static str, status: StatusCode, started: Instant) {
+fn record(method: &http::Method, path: &str, status: StatusCode, started: Instant) {
     let elapsed = started.elapsed();
     let method = known_method(method);
     let labels = [
@@ -168,7 +181,7 @@ fn record(method: &http::Method, path: &'static str, status: StatusCode, started
         ("status", status.as_str().to_owned()),
     ];
     metrics::counter!("nexo_http_requests_total", &labels).increment(1);
-    metrics::histogram!("nexo_http_request_seconds", "method" => method, "path" => path)
+    metrics::histogram!("nexo_http_request_seconds", "method" => method, "path" => path.to_owned())
         .record(elapsed.as_secs_f64());
     tracing::debug!(status = status.as_u16(), elapsed_us = elapsed.as_micros(), "answered");
 }

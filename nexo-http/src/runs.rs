@@ -5,7 +5,9 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use http::{HeaderName, HeaderValue};
-use nexo_core::{BoxError, Failure, FailureKind, RunEnd, RunEvent, RunState, RunWatch, Scope, sse};
+use nexo_core::{
+    AppId, BoxError, Failure, FailureKind, RunEnd, RunEvent, RunState, RunWatch, Scope, sse,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -62,12 +64,17 @@ async fn start(
     api: &Api,
     access: ThreadAccess<PartnersWith<WriteRuns>>,
 ) -> Result<RunWatch, ApiError> {
-    let caller = match &access.scope {
-        Scope::Owner(owner) => owner.to_string(),
-        _ => access.app.to_string(),
-    };
-    api.throttle().count_local("runs", &caller, |limits| limits.runs_by_caller)?;
+    count(api, &access.scope, access.app)?;
     Ok(api.engine().start(&access.scope, access.app, access.thread).await?)
+}
+
+/// Counts one more run of whoever asks for it.
+pub(crate) fn count(api: &Api, scope: &Scope, app: AppId) -> Result<(), ApiError> {
+    let caller = match scope {
+        Scope::Owner(owner) => owner.to_string(),
+        _ => app.to_string(),
+    };
+    api.throttle().count_local("runs", &caller, |limits| limits.runs_by_caller)
 }
 
 fn run_id(watch: &RunWatch) -> HeaderValue {

@@ -1,6 +1,6 @@
 //! The table of routes: every endpoint there is, from which routers and document are made.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use http::{HeaderValue, Method, header};
 
@@ -24,7 +24,7 @@ pub(crate) struct Table {
 /// One endpoint.
 pub(crate) struct Row {
     pub(crate) method: Method,
-    pub(crate) path: &'static str,
+    pub(crate) path: Cow<'static, str>,
     tag: &'static str,
     id: &'static str,
     summary: &'static str,
@@ -42,7 +42,11 @@ impl Table {
         self
     }
 
-    pub(crate) fn get<H: Handler<A>, A>(self, path: &'static str, handler: H) -> Self {
+    pub(crate) fn get<H: Handler<A>, A>(
+        self,
+        path: impl Into<Cow<'static, str>>,
+        handler: H,
+    ) -> Self {
         self.row(Method::GET, path, handler)
     }
 
@@ -78,8 +82,13 @@ impl Table {
         self
     }
 
-    fn row<H: Handler<A>, A>(mut self, method: Method, path: &'static str, handler: H) -> Self {
-        self.rows.push(Row::new(method, path, self.tag, handler));
+    fn row<H: Handler<A>, A>(
+        mut self,
+        method: Method,
+        path: impl Into<Cow<'static, str>>,
+        handler: H,
+    ) -> Self {
+        self.rows.push(Row::new(method, path.into(), self.tag, handler));
         self
     }
 
@@ -89,15 +98,21 @@ impl Table {
         self
     }
 
+    /// A host's own endpoint, which is left out of the document.
+    pub(crate) fn hosted(mut self, method: Method, path: Cow<'static, str>, call: Erased) -> Self {
+        self.rows.push(Row::hosted(method, path, call));
+        self
+    }
+
     pub(crate) fn rows(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter()
     }
 
     /// The rows, put together by path.
     pub(crate) fn into_resources(self) -> Vec<Resource> {
-        let mut by_path: BTreeMap<&'static str, Vec<Row>> = BTreeMap::new();
+        let mut by_path: BTreeMap<Cow<'static, str>, Vec<Row>> = BTreeMap::new();
         for row in self.rows {
-            by_path.entry(row.path).or_default().push(row);
+            by_path.entry(row.path.clone()).or_default().push(row);
         }
         by_path.into_iter().map(|(path, rows)| Resource { path, rows }).collect()
     }
@@ -110,7 +125,7 @@ impl Row {
     /// once shows it for every row.
     fn new<H: Handler<A>, A>(
         method: Method,
-        path: &'static str,
+        path: Cow<'static, str>,
         tag: &'static str,
         handler: H,
     ) -> Self {
@@ -118,7 +133,7 @@ impl Row {
         let mut operation = Operation::new(&mut schemas);
         H::describe(&mut operation);
         let mut taken = operation.path_params.clone();
-        let mut named: Vec<_> = path::names(path).collect();
+        let mut named: Vec<_> = path::names(&path).collect();
         taken.sort_unstable();
         named.sort_unstable();
         assert_eq!(taken, named, "{method} {path} and its handler name other parameters");
@@ -133,6 +148,21 @@ impl Row {
             documented: true,
             call: Arc::new(move |request, api| Box::pin(handler.call(request, api))),
             describe: H::describe,
+        }
+    }
+
+    fn hosted(method: Method, path: Cow<'static, str>, call: Erased) -> Self {
+        Self {
+            takes_json: false,
+            takes_body: false,
+            method,
+            path,
+            tag: "",
+            id: "",
+            summary: "",
+            documented: false,
+            call,
+            describe: |_| {},
         }
     }
 
@@ -175,7 +205,7 @@ fn function_name<H>() -> &'static str {
 
 /// All endpoints on one path.
 pub(crate) struct Resource {
-    pub(crate) path: &'static str,
+    pub(crate) path: Cow<'static, str>,
     rows: Vec<Row>,
 }
 
@@ -190,7 +220,7 @@ impl Resource {
         let Some(row) = self.rows.iter().find(|row| row.method == request.method) else {
             return self.method_not_allowed();
         };
-        request.pattern = self.path;
+        request.pattern = self.path.clone();
         row.answer(request, body, api).await.unwrap_or_else(ApiError::into_response)
     }
 

@@ -4,23 +4,21 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use nexo_core::{
-    AgentEvent, App, AppConfig, Clock, Delivery, Dispatcher, Failure, FailureKind, Holder,
-    JsonObject, Message, MessageId, Role, Run, RunId, RunState, Scope, SystemClock, Thread,
-    ThreadId, ThreadStatus, Timestamp, Turn,
+    Agent, AgentEvent, App, Clock, Delivery, Dispatcher, Error, Failure, FailureKind,
+    MAIN_AGENT_KIND, Scope, SystemClock, Turn,
 };
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::{
     Api, ApiError,
     input::{AppAccess, JsonBody, OwnerOnly, State},
     openapi::wire,
     output::Json,
+    runs,
     validate::{Content, fields},
 };
 
 const DEFAULT_MESSAGE: &str = "Hello";
-const CUSTOMER: &str = "test-customer";
 const MAX_TEXT_CHARS: usize = 2_000;
 
 fields! {
@@ -53,15 +51,16 @@ wire! {
     }
 }
 
-/// Calls a webhook with a sample message, by the same code that runs go through. Nothing is
-/// stored.
+/// Calls a webhook with a sample message, by the same code that runs go through, as the app's
+/// main agent whichever agent is the default one. Nothing is stored.
 pub(crate) async fn webhook_test(
     State(api): State,
     access: AppAccess<OwnerOnly>,
     JsonBody(body): JsonBody<WebhookTestRequest>,
 ) -> Result<Json<WebhookTestResponse>, ApiError> {
     let app = api.store().get_app(&access.scope, access.app).await?;
-    let agent = api.store().get_agent(&Scope::Everything, app.id, app.default_agent).await?;
+    runs::count(&api, &access.scope, app.id)?;
+    let agent = main_agent(&api, &app).await?;
     if let Err(refusal) = api.webhooks().guard().check_url(&body.webhook_url) {
         return Ok(Json(refused(&refusal)));
     }
@@ -69,8 +68,15 @@ pub(crate) async fn webhook_test(
     let signed = !app.signing_secrets(now).is_empty();
     let sample = body.sample_message.map(|message| message.0).filter(|text| !text.is_empty());
     let sample = sample.unwrap_or_else(|| DEFAULT_MESSAGE.to_owned());
-    let turn = turn(app, agent, body.webhook_url, sample, now);
+    let app = App { webhook_url: Some(body.webhook_url), ..app };
+    let turn = Turn::sample(app, agent, sample, now);
     Ok(Json(call(&api, turn).await.response(signed)))
+}
+
+async fn main_agent(api: &Api, app: &App) -> Result<Agent, ApiError> {
+    let agents = api.store().list_agents(&Scope::Everything, app.id).await?;
+    let main = agents.into_iter().find(|agent| agent.kind == MAIN_AGENT_KIND);
+    Ok(main.ok_or(Error::AgentNotFound)?)
 }
 
 /// What the call came to.
@@ -182,65 +188,4 @@ fn milliseconds(delivery: &Delivery) -> u64 {
 
 fn start_of(body: &[u8]) -> String {
     String::from_utf8_lossy(body).chars().take(MAX_TEXT_CHARS).collect()
-}
-
-/// The turn that is sent: a thread that does not exist, with one message.
-fn turn(app: App, agent: nexo_core::Agent, url: String, sample: String, now: Timestamp) -> Turn {
-    let thread = ThreadId::from_uuid(Uuid::nil());
-    let message = Message {
-        id: MessageId::from_uuid(Uuid::from_u128(1)),
-        thread,
-        seq: 1,
-        role: Role::User,
-        content: Some(sample),
-        content_json: JsonObject::empty(),
-        created_at: now,
-    };
-    Turn {
-        run: run(&app, &agent, &message, now),
-        config: AppConfig::read(&app.config),
-        thread: sample_thread(&app, thread, now),
-        app: App { webhook_url: Some(url), ..app },
-        agent,
-        message,
-        history: Vec::new(),
-    }
-}
-
-fn sample_thread(app: &App, id: ThreadId, now: Timestamp) -> Thread {
-    Thread {
-        id,
-        app: app.id,
-        subscriber: None,
-        title: None,
-        status: ThreadStatus::Active,
-        customer_id: Some(CUSTOMER.to_owned()),
-        holder: Holder::Default,
-        epoch: 0,
-        version: 0,
-        created_at: now,
-        updated_at: now,
-    }
-}
-
-fn run(app: &App, agent: &nexo_core::Agent, message: &Message, now: Timestamp) -> Run {
-    Run {
-        id: RunId::new(),
-        app: app.id,
-        thread: message.thread,
-        agent: agent.id,
-        message: message.id,
-        message_seq: message.seq,
-        state: RunState::Running,
-        attempt: 1,
-        fence: 1,
-        epoch: 0,
-        server: None,
-        reply: None,
-        failure: None,
-        created_at: now,
-        first_delta_at: None,
-        finished_at: None,
-        deadline_at: now,
-    }
 }

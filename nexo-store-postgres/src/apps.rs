@@ -144,7 +144,7 @@ impl AppStore for PostgresStore {
         let mut columns = Columns::of(&row);
         let before = self.read_app(&mut columns)?;
         let mut after = before.clone();
-        after.apply(changes, columns.time()?);
+        after.apply(changes, columns.time()?)?;
         self.save_app(&after, &mut transaction).await?;
         if after.webhook_secret != before.webhook_secret {
             follow_secrets(&after, &mut transaction).await?;

@@ -158,7 +158,7 @@ async fn list(store: &SqliteStore, owner: &OwnerId, page: PageRequest) -> error:
 async fn update(tx: Tx<'_>, scope: Scope, app: AppId, changes: AppChanges) -> error::Result<App> {
     let before = get(tx.connection, tx.keys, &scope, app).await?;
     let mut app = before.clone();
-    app.apply(changes, tx.now);
+    app.apply(changes, tx.now)?;
     sqlx::query(UPDATE)
         .bind(app.id.as_uuid())
         .bind(&app.name)

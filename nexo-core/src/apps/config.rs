@@ -156,6 +156,24 @@ impl AppConfig {
         }
     }
 
+    /// What is wrong with a merge patch (RFC 7396) of a configuration, in which `null` removes a
+    /// member: the same as with a configuration, without the nulls.
+    ///
+    /// ```
+    /// # use nexo_core::AppConfig;
+    /// let patch = r#"{"greeting":null,"webhook":{"timeout_ms":5}}"#.parse()?;
+    /// let wrong = AppConfig::check_patch(&patch);
+    /// assert_eq!(wrong.len(), 1);
+    /// assert_eq!(wrong[0].path, ["webhook", "timeout_ms"]);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    #[must_use]
+    pub fn check_patch(patch: &JsonObject) -> Vec<ConfigViolation> {
+        let mut violations = Self::check(patch);
+        violations.retain(|violation| !violation.found.is_null());
+        violations
+    }
+
     /// What is wrong with a configuration that somebody wants to store.
     ///
     /// ```

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 pub use config::{AppConfig, ConfigViolation, Expected, Greeting, Mode, Scenario};
 
 use crate::{
-    AgentId, AppId, JsonObject, OwnerId, Page, PageRequest, Result, Scope, Secret, Timestamp,
+    AgentId, AppId, Error, JsonObject, OwnerId, Page, PageRequest, Result, Scope, Secret, Timestamp,
 };
 
 /// The name of the agent that every app is created with.
@@ -17,6 +17,9 @@ pub const MAIN_AGENT: &str = "main";
 
 /// The kind of an app's main agent: its configuration is the app's own.
 pub const MAIN_AGENT_KIND: &str = "app";
+
+/// The largest configuration of an app, in bytes of JSON.
+pub const MAX_CONFIG_BYTES: usize = 64 * 1024;
 
 /// A product surface that customers talk to: a chatbot, a workflow.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +62,15 @@ impl App {
     }
 
     /// Applies changes, as every store does it. `now` is the store's time.
-    pub fn apply(&mut self, changes: AppChanges, now: Timestamp) {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ConfigTooLarge`] if the configuration would be larger than
+    /// [`MAX_CONFIG_BYTES`]; nothing is changed then.
+    pub fn apply(&mut self, changes: AppChanges, now: Timestamp) -> Result<()> {
+        if let Some(change) = changes.config {
+            self.config = change.applied_to(&self.config)?;
+        }
         if let Some(name) = changes.name {
             self.name = name;
         }
@@ -72,12 +83,8 @@ impl App {
         if let Some(secret) = changes.webhook_secret {
             self.change_secret(secret, now, changes.secret_overlap);
         }
-        match changes.config {
-            Some(ConfigChange::Replace(config)) => self.config = config,
-            Some(ConfigChange::Merge(patch)) => self.config = self.config.merged(&patch),
-            None => {}
-        }
         self.updated_at = now;
+        Ok(())
     }
 
     /// A new secret leaves the old one valid for a while; taking the secret away ends both.
@@ -162,6 +169,20 @@ pub enum ConfigChange {
     Merge(JsonObject),
 }
 
+impl ConfigChange {
+    /// What the configuration becomes. A merge is measured by what comes of it.
+    fn applied_to(self, config: &JsonObject) -> Result<JsonObject> {
+        let changed = match self {
+            Self::Replace(config) => config,
+            Self::Merge(patch) => config.merged(&patch),
+        };
+        if changed.as_str().len() > MAX_CONFIG_BYTES {
+            return Err(Error::ConfigTooLarge);
+        }
+        Ok(changed)
+    }
+}
+
 /// Where apps are kept.
 ///
 /// Every method is one atomic step, done whole or not at all.
@@ -190,7 +211,8 @@ pub trait AppStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`crate::Error::AppNotFound`] as for [`AppStore::get_app`].
+    /// [`crate::Error::AppNotFound`] as for [`AppStore::get_app`], and those of [`App::apply`];
+    /// nothing was written then.
     async fn update_app(&self, scope: &Scope, app: AppId, changes: AppChanges) -> Result<App>;
 
     /// Deletes an app and all that belongs to it.
@@ -234,7 +256,7 @@ mod tests {
         let mut app = app();
         let now = Timestamp::from_micros(1_000_000);
 
-        app.apply(set(Some("new")), now);
+        app.apply(set(Some("new")), now).unwrap();
 
         assert_eq!(app.signing_secrets(now), [Secret::from("new"), Secret::from("old")]);
         let later = now.plus(Duration::from_secs(60));
@@ -246,10 +268,31 @@ mod tests {
         let mut app = app();
         let now = Timestamp::from_micros(1_000_000);
 
-        app.apply(set(Some("new")), now);
-        app.apply(set(None), now);
+        app.apply(set(Some("new")), now).unwrap();
+        app.apply(set(None), now).unwrap();
 
         assert!(app.signing_secrets(now).is_empty());
+    }
+
+    #[test]
+    fn a_merge_that_grows_too_large_changes_nothing() {
+        let mut app = app();
+        let now = Timestamp::from_micros(1_000_000);
+        let grow = |name: &str| AppChanges {
+            name: Some(name.into()),
+            config: Some(ConfigChange::Merge(
+                JsonObject::empty().with(name, "x".repeat(40 * 1024)),
+            )),
+            ..AppChanges::default()
+        };
+        app.apply(grow("a"), now).unwrap();
+        let before = app.clone();
+
+        let refused = app.apply(grow("b"), now);
+
+        assert!(matches!(refused, Err(Error::ConfigTooLarge)));
+        assert_eq!(app, before);
+        app.apply(grow("a"), now).unwrap();
     }
 
     #[test]
@@ -257,7 +300,7 @@ mod tests {
         let mut app = app();
         let now = Timestamp::from_micros(1_000_000);
 
-        app.apply(set(Some("old")), now);
+        app.apply(set(Some("old")), now).unwrap();
 
         assert_eq!(app.previous_secret, None);
     }

@@ -4,6 +4,7 @@
 //! answer that comes at once and one that comes piece by piece are the same thing to the
 //! engine. A dispatcher never retries: it says what went wrong, and the engine decides.
 
+mod sample;
 mod simulator;
 #[cfg(feature = "webhook")]
 pub mod webhook;

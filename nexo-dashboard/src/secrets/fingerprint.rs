@@ -44,7 +44,7 @@ fn setting(name: &str) -> String {
 /// One way: a secret of 32 random bytes can't be guessed from it.
 fn fingerprint(name: &str, secret: &str) -> String {
     let digest = Sha256::new().chain_update(name).chain_update(b"\0").chain_update(secret);
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(digest.finalize())
 }
 
 /// The fingerprint of every key on the ring, the one that seals first.

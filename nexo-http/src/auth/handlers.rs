@@ -108,6 +108,9 @@ wire! {
 }
 
 /// Signs a user in. A hash that was made at a lower cost is replaced by the way.
+///
+/// An account's limit counts wrong passwords and refuses no right one, or anybody could lock
+/// its user out. What is tried at all is limited for each network.
 pub(crate) async fn login(
     State(api): State,
     client: Client,
@@ -122,15 +125,17 @@ pub(crate) async fn login(
         client_secret: Ignored,
     } = form;
     let (accounts, throttle) = (api.accounts(), api.throttle());
-    let account = email_key(&username);
     throttle.count("login", &client.network, |limits| limits.login_by_network).await?;
-    throttle.count("login-account", &account, |limits| limits.login_by_account).await?;
 
     let user = accounts.store().find_user_by_email(&username).await?;
     let stored = user.as_ref().map(|user| user.hashed_password.clone());
     let verdict = accounts.passwords().verify(password, stored.clone()).await?;
     let user = user.filter(|user| user.is_active && verdict != Verdict::Wrong);
-    let user = user.ok_or(BAD_CREDENTIALS)?;
+    let Some(user) = user else {
+        let account = email_key(&username);
+        throttle.count("login-account", &account, |limits| limits.login_by_account).await?;
+        return Err(BAD_CREDENTIALS);
+    };
     if let (Verdict::RightWithUpgrade(better), Some(old)) = (verdict, stored) {
         accounts.store().upgrade_password_hash(user.id, &old, &better).await?;
     }

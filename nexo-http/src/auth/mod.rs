@@ -2,6 +2,7 @@
 
 mod accounts;
 mod argon2id;
+mod deadlines;
 pub mod email;
 pub(crate) mod handlers;
 pub(crate) mod partner;
@@ -24,6 +25,11 @@ use crate::ApiError;
 
 /// Turns a request's headers into a principal. The server's is [`Accounts`]; whoever embeds
 /// nexo brings their own login by implementing this.
+///
+/// A [`Principal::Owner`] may do anything with their apps. A [`Principal::App`] is a partner
+/// that needs no secret: it may use the partner routes of its own app, and those that one of
+/// its scopes names (`runs:write`, `threads:read`, `threads:write`, `threads:delete`); for any
+/// other app it is nobody. A [`Principal::Customer`] is nobody, so far.
 ///
 /// ```
 /// use http::HeaderMap;

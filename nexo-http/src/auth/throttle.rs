@@ -1,19 +1,17 @@
 //! Rate limits: how often something may be tried, from one network and on one account.
 
 use std::{
-    collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
 use nexo_core::accounts::{LimitDecision, LimitStore, Rate};
 use sha2::{Digest, Sha256};
 
+use super::deadlines::Deadlines;
 use crate::ApiError;
 
-/// How many keys are remembered in memory before the outdated ones are looked for.
-const PRUNE_AT: usize = 10_000;
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -22,7 +20,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 pub struct Limits {
     /// Logins from one network.
     pub login_by_network: Rate,
-    /// Logins to one account.
+    /// Wrong passwords for one account.
     pub login_by_account: Rate,
     /// Registrations from one network.
     pub register_by_network: Rate,
@@ -36,7 +34,7 @@ pub struct Limits {
     pub partner_by_network: Rate,
     /// Wrong partner secrets for one app.
     pub partner_by_app: Rate,
-    /// Runs asked for by one owner or partner, on one server.
+    /// Runs and webhook tests asked for by one owner or partner, on one server.
     pub runs_by_caller: Rate,
 }
 
@@ -133,7 +131,7 @@ impl Throttle {
         match decision {
             LimitDecision::Allowed => Ok(()),
             LimitDecision::Refused { retry_after } => {
-                self.local.block(key, retry_after);
+                self.local.block(&key, retry_after);
                 Err(refusal(retry_after))
             }
         }
@@ -154,53 +152,51 @@ fn refusal(wait: Duration) -> ApiError {
 /// be an e-mail address.
 fn key(action: &str, who: &str) -> String {
     let digest = Sha256::digest(who.to_lowercase());
-    let short: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("{action}:{short}")
+    format!("{action}:{}", hex::encode(&digest[..16]))
 }
 
-/// What one server remembers.
+/// What one server remembers; times are microseconds since the first was asked for.
 #[derive(Default)]
 struct Local {
-    counts: Mutex<HashMap<String, i64>>,
-    blocked: Mutex<HashMap<String, Instant>>,
-    started: std::sync::OnceLock<Instant>,
+    /// When the allowance of each key will be whole again.
+    counts: Mutex<Deadlines>,
+    /// Until when each key is refused.
+    blocked: Mutex<Deadlines>,
+    started: OnceLock<Instant>,
 }
 
 impl Local {
-    fn now_micros(&self) -> i64 {
-        let elapsed = self.started.get_or_init(Instant::now).elapsed();
-        i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX)
+    fn now(&self) -> i64 {
+        micros(self.started.get_or_init(Instant::now).elapsed())
     }
 
     fn take(&self, key: &str, rate: Rate) -> LimitDecision {
-        let now = self.now_micros();
+        let now = self.now();
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.len() > PRUNE_AT {
-            counts.retain(|_, full_at| *full_at > now);
-        }
-        match rate.take(now, counts.get(key).copied()) {
+        match rate.take(now, counts.get(key)) {
             Ok(full_at) => {
-                counts.insert(key.to_owned(), full_at);
+                counts.set(key, full_at, now);
                 LimitDecision::Allowed
             }
             Err(retry_after) => LimitDecision::Refused { retry_after },
         }
     }
 
-    fn block(&self, key: String, wait: Duration) {
-        let now = Instant::now();
+    fn block(&self, key: &str, wait: Duration) {
+        let now = self.now();
         let mut blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
-        if blocked.len() > PRUNE_AT {
-            blocked.retain(|_, until| *until > now);
-        }
-        blocked.insert(key, now + wait);
+        blocked.set(key, now.saturating_add(micros(wait)), now);
     }
 
     fn blocked_for(&self, key: &str) -> Option<Duration> {
         let blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
-        let wait = blocked.get(key)?.saturating_duration_since(Instant::now());
-        (!wait.is_zero()).then_some(wait)
+        let wait = u64::try_from(blocked.get(key)? - self.now()).ok()?;
+        (wait > 0).then(|| Duration::from_micros(wait))
     }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -141,7 +141,7 @@ impl fmt::Debug for Tokens {
 
 /// Changes whenever the password does, and tells nothing about it.
 pub(crate) fn fingerprint(hashed_password: &str) -> String {
-    Sha256::digest(hashed_password).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(hashed_password))
 }
 
 /// What a token is for: its secret and its audience.

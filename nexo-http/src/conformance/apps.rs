@@ -282,6 +282,22 @@ pub(super) async fn a_configuration_is_replaced_or_merged(setup: Setup) {
 
     assert_eq!(merged["config_json"], json!({"webhook": {"timeout_ms": 9000, "mine": 2}}));
     assert_eq!(replaced["config_json"], json!({"webhook": {"mine": 2}, "gone": null}));
+    let change = json!({"config_json": {"webhook": {"timeout_ms": 9000}, "greeting": "Hi"}});
+    app.owner.patch(&app.path(""), change).await.ok();
+    let removal = json!({"config_json": {"webhook": {"timeout_ms": null}, "greeting": null}});
+    let removed = app.owner.patch(&app.path("?merge=true"), removal.clone()).await.ok();
+    assert_eq!(removed["config_json"], json!({"webhook": {}}));
+    let gone = json!({"config_json": {"webhook": null, "integration": null}});
+    let gone = app.owner.patch(&app.path("?merge=true"), gone).await.ok();
+    assert_eq!(gone["config_json"], json!({}));
+    app.owner.patch(&app.path("?merge=false"), removal).await.violates(&[
+        ("int_type", &["body", "config_json", "webhook", "timeout_ms"]),
+        ("string_type", &["body", "config_json", "greeting"]),
+    ]);
+    let wrong = json!({"config_json": {"greeting": null, "webhook": {"timeout_ms": 99}}});
+    let place: &[&str] = &["body", "config_json", "webhook", "timeout_ms"];
+    let wrong = app.owner.patch(&app.path("?merge=true"), wrong).await;
+    wrong.violates(&[("greater_than_equal", place)]);
     let odd = app.owner.patch(&app.path("?merge=perhaps"), json!({})).await;
     odd.violates(&[("bool_parsing", &["query", "merge"])]);
 }
@@ -312,6 +328,14 @@ pub(super) async fn names_and_configurations_have_a_size(setup: Setup) {
     assert_eq!(name.violations()[0]["ctx"]["max_length"], 255);
     config.violates(&[("value_error", &["body", "config_json"])]);
     change(json!({"config_json": {"x": "y".repeat(63 * 1024)}})).await.ok();
+    let merge = async |value: Value| {
+        let body = json!({"config_json": {"z": value}, "name": "merged"});
+        app.owner.patch(&app.path("?merge=true"), body).await
+    };
+    let too_much = merge(json!("y".repeat(1024))).await;
+    too_much.violates(&[("value_error", &["body", "config_json"])]);
+    assert_eq!(app.owner.get(&app.path("")).await.ok()["name"], "ü".repeat(255));
+    merge(json!("y".repeat(512))).await.ok();
 }
 
 pub(super) async fn a_deleted_app_takes_everything_along(setup: Setup) {

@@ -28,15 +28,16 @@ fn is_refused(answer: &Answer) {
     assert!((1..=3_601).contains(&wait), "{wait}");
 }
 
-pub(super) async fn logins_to_one_account_are_limited(setup: Setup) {
-    let world = limited(setup, |limits| limits.login_by_account = Rate::per(3, LONG)).await;
+pub(super) async fn guessing_a_password_is_limited_and_locks_nobody_out(setup: Setup) {
+    let world = limited(setup, |limits| limits.login_by_account = Rate::per(2, LONG)).await;
     let (user, _) = world.sign_up().await;
     for _ in 0..2 {
         world.log_in(&user.email, "wrong").await.fails(400, "LOGIN_BAD_CREDENTIALS");
     }
 
-    is_refused(&world.log_in(&user.email, PASSWORD).await);
-    is_refused(&world.log_in(&user.email.to_uppercase(), PASSWORD).await);
+    is_refused(&world.log_in(&user.email, "wrong").await);
+    is_refused(&world.log_in(&user.email.to_uppercase(), "wrong").await);
+    world.log_in(&user.email, PASSWORD).await.ok();
     let other = world.log_in("other@example.com", PASSWORD).await;
     other.fails(400, "LOGIN_BAD_CREDENTIALS");
 }
@@ -71,7 +72,7 @@ pub(super) async fn what_one_network_may_do_is_limited(setup: Setup) {
     is_refused(&post("/auth/reset-password", reset).await);
 }
 
-pub(super) async fn guessing_a_partner_secret_is_limited(setup: Setup) {
+pub(super) async fn guessing_a_secret_is_limited_and_locks_no_partner_out(setup: Setup) {
     let world = limited(setup, |limits| limits.partner_by_app = Rate::per(2, LONG)).await;
     let app = App::create(&world.owner().await, json!({"webhook_secret": "s"})).await;
     let path = app.path("/threads");
@@ -81,8 +82,21 @@ pub(super) async fn guessing_a_partner_secret_is_limited(setup: Setup) {
     }
 
     is_refused(&world.partner(&app.id, "wrong").get(&path).await);
-    is_refused(&world.partner(&app.id, "s").get(&path).await);
+    world.partner(&app.id, "s").get(&path).await.ok();
     app.owner.get(&path).await.ok();
+}
+
+pub(super) async fn a_network_that_guesses_is_not_listened_to(setup: Setup) {
+    let world = limited(setup, |limits| limits.partner_by_network = Rate::per(2, LONG)).await;
+    let app = App::create(&world.owner().await, json!({"webhook_secret": "s"})).await;
+    let path = app.path("/threads");
+    world.partner(&app.id, "s").get(&path).await.ok();
+    for _ in 0..2 {
+        world.partner(&app.id, "wrong").get(&path).await.is(401);
+    }
+
+    is_refused(&world.partner(&app.id, "wrong").get(&path).await);
+    is_refused(&world.partner(&app.id, "s").get(&path).await);
 }
 
 pub(super) async fn the_runs_of_one_owner_are_limited(setup: Setup) {
@@ -95,6 +109,8 @@ pub(super) async fn the_runs_of_one_owner_are_limited(setup: Setup) {
 
     is_refused(&app.owner.call("POST", &path).send().await);
     is_refused(&app.owner.get(&format!("{path}/stream")).await);
+    let test = json!({"webhook_url": "http://127.0.0.1:9/"});
+    is_refused(&app.owner.post(&app.path("/webhook/test"), test).await);
     let other = App::create(&world.owner().await, json!({})).await;
     let thread = other.asked("hello").await;
     other.run(&thread).await;
@@ -133,4 +149,8 @@ pub(super) async fn behind_a_proxy_the_last_forwarded_address_counts(setup: Setu
     verify("2001:db8::1").await.fails(400, "VERIFY_USER_BAD_TOKEN");
     is_refused(&verify("2001:db8::2").await);
     verify("2001:db8:0:1::1").await.fails(400, "VERIFY_USER_BAD_TOKEN");
+
+    let two_lines = world.nobody().with("x-forwarded-for", "203.0.113.11");
+    let two_lines = two_lines.with("x-forwarded-for", "203.0.113.12, 192.0.2.1");
+    is_refused(&two_lines.post("/auth/verify", json!({"token": "x"})).await);
 }

@@ -337,9 +337,10 @@ suite! { $
         a_run_with_a_defect_ends_like_any_that_failed,
     }
     limits {
-        logins_to_one_account_are_limited,
+        guessing_a_password_is_limited_and_locks_nobody_out,
         what_one_network_may_do_is_limited,
-        guessing_a_partner_secret_is_limited,
+        guessing_a_secret_is_limited_and_locks_no_partner_out,
+        a_network_that_guesses_is_not_listened_to,
         the_runs_of_one_owner_are_limited,
         each_network_has_a_limit_of_its_own,
         behind_a_proxy_the_last_forwarded_address_counts,

@@ -137,9 +137,9 @@ pub(super) async fn the_document_says_where_a_token_is_needed(setup: Setup) {
 
 pub(super) async fn the_document_can_be_moved_and_turned_off(setup: Setup) {
     let (first, second) = (setup.clone(), setup);
-    let moved = Settings { openapi_path: "/api/schema.json", ..Settings::default() };
+    let moved = Settings { openapi_path: "/api/schema.json".into(), ..Settings::default() };
     let moved = first.start_with(moved, Throttle::off()).await;
-    let off = Settings { openapi_path: "", ..Settings::default() };
+    let off = Settings { openapi_path: "".into(), ..Settings::default() };
     let off = second.start_with(off, Throttle::off()).await;
 
     moved.nobody().get("/api/schema.json").await.ok();

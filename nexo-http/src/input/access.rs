@@ -33,6 +33,20 @@ pub(crate) enum PartnerAccess {
     Granted(&'static str),
 }
 
+impl PartnerAccess {
+    /// Whether the route is open to somebody whom the authenticator knows. A partner for
+    /// whom it vouches brings its scopes along; the app's configuration is not asked.
+    fn admits(self, principal: &Principal) -> bool {
+        match (self, principal) {
+            (_, Principal::Owner { .. }) | (Self::Allowed, Principal::App { .. }) => true,
+            (Self::Granted(name), Principal::App { scopes, .. }) => {
+                scopes.iter().any(|scope| scope == name)
+            }
+            (Self::Denied, Principal::App { .. }) | (_, Principal::Customer { .. }) => false,
+        }
+    }
+}
+
 /// Owners only.
 pub(crate) struct OwnerOnly;
 
@@ -68,7 +82,8 @@ pub(crate) struct Access {
 
 impl Input for Access {
     async fn take(request: &mut Request, api: &Api) -> Result<Self, Reject> {
-        let principal = owner(request, api).await?.ok_or(ApiError::UNAUTHORIZED)?;
+        let principal = known(request, api, PartnerAccess::Denied).await?;
+        let principal = principal.ok_or(ApiError::UNAUTHORIZED)?;
         Ok(Self { scope: principal.scope(), principal })
     }
 
@@ -167,8 +182,9 @@ async fn authorize<C: Callers>(
 ) -> Result<(Scope, Result<AppId, Reject>), Reject> {
     match C::PARTNERS {
         PartnerAccess::Denied => {
-            let principal = owner(request, api).await?.ok_or(ApiError::UNAUTHORIZED)?;
-            Ok((principal.scope(), cut::<AppId>(request)))
+            let app = cut::<AppId>(request);
+            let scope = caller::<C>(request, api, app.as_ref().ok().copied()).await?;
+            Ok((scope.ok_or(ApiError::UNAUTHORIZED)?, app))
         }
         PartnerAccess::Allowed => {
             let app = cut::<AppId>(request).map_err(stop)?;
@@ -176,16 +192,16 @@ async fn authorize<C: Callers>(
                 partner::authenticate(request, api, app, &credentials).await?;
                 return Ok((Scope::App(app), Ok(app)));
             }
-            let principal = owner(request, api).await?.ok_or(ApiError::PARTNER_UNAUTHORIZED)?;
-            Ok((principal.scope(), Ok(app)))
+            let scope = caller::<C>(request, api, Some(app)).await?;
+            Ok((scope.ok_or(ApiError::PARTNER_UNAUTHORIZED)?, Ok(app)))
         }
         PartnerAccess::Granted(name) => {
             let app = cut::<AppId>(request);
             if let Some(app) = granted_partner(request, api, name, app.as_ref().ok()).await? {
                 return Ok((Scope::App(app), Ok(app)));
             }
-            let principal = owner(request, api).await?.ok_or(ApiError::UNAUTHORIZED)?;
-            Ok((principal.scope(), app))
+            let scope = caller::<C>(request, api, app.as_ref().ok().copied()).await?;
+            Ok((scope.ok_or(ApiError::UNAUTHORIZED)?, app))
         }
     }
 }
@@ -218,7 +234,10 @@ impl<S: PartnerScope> Input for OwnThread<S> {
     async fn take(request: &mut Request, api: &Api) -> Result<Self, Reject> {
         let scope = match granted_partner(request, api, S::NAME, None).await? {
             Some(app) => Scope::App(app),
-            None => owner(request, api).await?.ok_or(ApiError::UNAUTHORIZED)?.scope(),
+            None => {
+                let principal = known(request, api, PartnerAccess::Granted(S::NAME)).await?;
+                principal.ok_or(ApiError::UNAUTHORIZED)?.scope()
+            }
         };
         Ok(Self { scope, thread: cut(request)?, granted: PhantomData })
     }
@@ -229,10 +248,25 @@ impl<S: PartnerScope> Input for OwnThread<S> {
     }
 }
 
-/// The owner who calls, if it is one.
-pub(crate) async fn owner(request: &Request, api: &Api) -> Result<Option<Principal>, ApiError> {
+/// How far somebody sees whom the authenticator knows. A partner is nobody where the path
+/// names another app than its own.
+async fn caller<C: Callers>(
+    request: &Request,
+    api: &Api,
+    app: Option<AppId>,
+) -> Result<Option<Scope>, ApiError> {
+    let scope = known(request, api, C::PARTNERS).await?.map(|principal| principal.scope());
+    Ok(scope.filter(|scope| scope.app().is_none() || scope.app() == app))
+}
+
+/// Whom the authenticator knows, if the route is open to them.
+async fn known(
+    request: &Request,
+    api: &Api,
+    partners: PartnerAccess,
+) -> Result<Option<Principal>, ApiError> {
     let principal = api.authenticator().authenticate(&request.headers).await?;
-    Ok(principal.filter(|principal| matches!(principal, Principal::Owner { .. })))
+    Ok(principal.filter(|principal| partners.admits(principal)))
 }
 
 /// Two ids of one path, or all that is wrong with them.

@@ -16,7 +16,7 @@ pub(crate) struct JsonBody<T>(pub(crate) T);
 
 impl<T: FromFields + Send> Input for JsonBody<T> {
     async fn take(request: &mut Request, api: &Api) -> Result<Self, Reject> {
-        let reader = Reader::new(api, "body");
+        let reader = Reader::new(api, "body").merging(request.merges);
         let (members, reader) = match std::mem::take(&mut request.content) {
             Content::Json(Value::Object(members), text) => (members, reader.with_text(text)),
             Content::Json(other, _) => return Err(not_an_object::<T>(other)),
@@ -108,14 +108,24 @@ fn boundary(content_type: &str) -> Option<String> {
 
 /// The text fields of a multipart form. Files and parts that are not UTF-8 are left out.
 fn parts(boundary: &str, body: &[u8]) -> Map<String, Value> {
-    let text = String::from_utf8_lossy(body);
-    text.split(&format!("--{boundary}"))
+    split(body, format!("--{boundary}").as_bytes())
         .filter_map(|part| {
-            let (head, value) = part.split_once("\r\n\r\n")?;
+            let (head, value) = std::str::from_utf8(part).ok()?.split_once("\r\n\r\n")?;
             let value = value.strip_suffix("\r\n").unwrap_or(value);
             Some((part_name(head)?, Value::String(value.to_owned())))
         })
         .collect()
+}
+
+/// What stands between the separators.
+fn split<'a>(bytes: &'a [u8], separator: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    let mut rest = Some(bytes);
+    std::iter::from_fn(move || {
+        let bytes = rest?;
+        let found = bytes.windows(separator.len()).position(|window| window == separator);
+        rest = found.map(|at| &bytes[at + separator.len()..]);
+        Some(&bytes[..found.unwrap_or(bytes.len())])
+    })
 }
 
 fn part_name(head: &str) -> Option<String> {
@@ -138,6 +148,17 @@ mod tests {
 
         assert_eq!(fields["username"], "a@b.io");
         assert_eq!(fields["password"], "p\r\nq");
+    }
+
+    #[test]
+    fn a_part_that_is_not_utf8_is_left_out() {
+        let body = b"--XX\r\nContent-Disposition: form-data; name=\"username\"\r\n\r\n\xff\xfe\r\n\
+                     --XX\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\np\r\n--XX--\r\n";
+
+        let fields = form_fields(Some("multipart/form-data; boundary=XX"), body);
+
+        assert!(!fields.contains_key("username"));
+        assert_eq!(fields["password"], "p");
     }
 
     #[test]

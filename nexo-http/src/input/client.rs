@@ -28,7 +28,9 @@ pub(crate) fn network(request: &Request, api: &Api) -> String {
     }
 }
 
-/// The address that the nearest proxy saw: the last one, since clients can invent the others.
+/// The address that the nearest proxy saw: the last one of the last line, since clients can
+/// invent the others, and some proxies add a line of their own instead of an element.
 fn forwarded_for(request: &Request) -> Option<IpAddr> {
-    request.header("x-forwarded-for")?.rsplit(',').next()?.trim().parse().ok()
+    let line = request.headers.get_all("x-forwarded-for").iter().next_back()?;
+    line.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()
 }

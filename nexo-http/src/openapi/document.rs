@@ -18,7 +18,7 @@ pub(crate) fn document(table: &Table) -> OpenApi {
     let mut paths = Paths::new();
     for row in table.rows().filter(|row| row.documented()) {
         let operation = row.operation(&mut schemas);
-        paths.add_path_operation(row.path, vec![method(&row.method)], operation);
+        paths.add_path_operation(&*row.path, vec![method(&row.method)], operation);
     }
     let flow = Flow::Password(Password::new("auth/jwt/login", Scopes::new()));
     let components = ComponentsBuilder::new()

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use nexo_core::{
-    AgentId, AppId, JsonObject, MessageId, OwnerId, RunId, SubscriberId, ThreadId, ThreadStatus,
-    Timestamp, UserId,
+    AgentId, AppId, ConfigChange, JsonObject, MessageId, OwnerId, RunId, SubscriberId, ThreadId,
+    ThreadStatus, Timestamp, UserId,
 };
 use serde_json::Value;
 use utoipa::openapi::{
@@ -182,6 +182,7 @@ describe! {
     Value => ObjectBuilder::new().schema_type(utoipa::openapi::schema::SchemaType::AnyValue),
     JsonObject => free_form(),
     Config => free_form(),
+    ConfigChange => free_form(),
     Content => string(),
     Email => formatted(KnownFormat::Email),
     Locale => string().enum_values(Some(LOCALES)),

@@ -32,6 +32,8 @@ pub(crate) trait FromFields: Describe + Sized {
 /// Where reading has come to, and what was wrong so far.
 pub(crate) struct Reader<'a> {
     pub(crate) api: &'a Api,
+    /// Whether an object is a merge patch (RFC 7396).
+    pub(crate) merges: bool,
     /// The body as it was written, if it is JSON.
     text: Bytes,
     loc: Vec<Value>,
@@ -43,7 +45,20 @@ impl<'a> Reader<'a> {
     /// Starts at `body` or `query`.
     pub(crate) fn new(api: &'a Api, source: &'static str) -> Self {
         let loc = vec![source.into()];
-        Self { api, text: Bytes::new(), loc, around: Value::Null, violations: Vec::new() }
+        Self {
+            api,
+            merges: false,
+            text: Bytes::new(),
+            loc,
+            around: Value::Null,
+            violations: Vec::new(),
+        }
+    }
+
+    /// Reads objects as merge patches, if it is so.
+    pub(crate) fn merging(mut self, merges: bool) -> Self {
+        self.merges = merges;
+        self
     }
 
     /// Remembers how the fields were written.
@@ -118,6 +133,11 @@ impl<'a> Reader<'a> {
         let violation =
             Violation::new(kind, self.loc.clone(), msg).with_input(value.clone()).with_ctx(ctx);
         self.refuse(violation)
+    }
+
+    /// Reports that the present field's value is an object with too much in it.
+    pub(crate) fn too_large<T>(&mut self, max_bytes: usize) -> Option<T> {
+        self.refuse(Violation::too_large(self.loc.clone(), max_bytes))
     }
 
     /// The same one level deeper, at a path within the present field.

@@ -8,6 +8,7 @@ pub(crate) use fields::{Field, FromFields, Given, Reader, fields};
 pub(crate) use json::parse as parse_json;
 pub(crate) use types::*;
 
+use nexo_core::MAX_CONFIG_BYTES;
 use serde_json::{Map, Value, json};
 
 /// What a value is replaced by when it must not be shown.
@@ -50,6 +51,18 @@ impl Violation {
     pub fn with_ctx(mut self, ctx: Value) -> Self {
         self.ctx = Some(ctx);
         self
+    }
+
+    /// An object with more JSON than is kept; it is not repeated.
+    pub(crate) fn too_large(loc: Vec<Value>, max_bytes: usize) -> Self {
+        let msg = format!("Object should have at most {max_bytes} bytes of JSON");
+        let ctx = json!({ "reason": "too large", "max_bytes": max_bytes });
+        Self::new("value_error", loc, msg).with_ctx(ctx)
+    }
+
+    /// A configuration that what it was merged with made too large.
+    pub(crate) fn config_too_large() -> Self {
+        Self::too_large(vec!["body".into(), "config_json".into()], MAX_CONFIG_BYTES)
     }
 
     pub(crate) fn is_missing(&self) -> bool {

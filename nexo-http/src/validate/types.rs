@@ -1,6 +1,8 @@
 //! The types that fields of requests have: each knows its rule, and how to document it.
 
-use nexo_core::{AppConfig, Expected, JsonObject, Secret, ThreadStatus};
+use nexo_core::{
+    AppConfig, ConfigChange, ConfigViolation, Expected, JsonObject, Secret, ThreadStatus,
+};
 use serde_json::{Value, json};
 
 use super::{Field, Reader};
@@ -72,9 +74,7 @@ impl Field for JsonObject {
         };
         let object = reader.as_written().unwrap_or_else(|| Self::from(members.clone()));
         if object.as_str().len() > MAX_OBJECT_BYTES {
-            let msg = format!("Object should have at most {MAX_OBJECT_BYTES} bytes of JSON");
-            let ctx = json!({ "reason": "too large", "max_bytes": MAX_OBJECT_BYTES });
-            return reader.breaks("value_error", msg, &Value::Null, ctx);
+            return reader.too_large(MAX_OBJECT_BYTES);
         }
         Some(object)
     }
@@ -88,11 +88,28 @@ impl Field for Config {
     fn read(value: Option<&Value>, reader: &mut Reader<'_>) -> Option<Self> {
         let object = JsonObject::read(value, reader)?;
         let violations = AppConfig::check(&object);
-        for violation in &violations {
-            let (kind, msg) = expectation(violation.expected, &violation.found);
-            reader.breaks_within(&violation.path, kind, msg, &violation.found);
-        }
+        report(&violations, reader);
         violations.is_empty().then_some(Self(object))
+    }
+}
+
+/// A new configuration, or what to merge into the one there is: the query says which.
+impl Field for ConfigChange {
+    fn read(value: Option<&Value>, reader: &mut Reader<'_>) -> Option<Self> {
+        if !reader.merges {
+            return Config::read(value, reader).map(|config| Self::Replace(config.0));
+        }
+        let patch = JsonObject::read(value, reader)?;
+        let violations = AppConfig::check_patch(&patch);
+        report(&violations, reader);
+        violations.is_empty().then_some(Self::Merge(patch))
+    }
+}
+
+fn report(violations: &[ConfigViolation], reader: &mut Reader<'_>) {
+    for violation in violations {
+        let (kind, msg) = expectation(violation.expected, &violation.found);
+        reader.breaks_within(&violation.path, kind, msg, &violation.found);
     }
 }
 

@@ -148,7 +148,7 @@ impl AppStore for MemoryStore {
     async fn update_app(&self, scope: &Scope, app: AppId, changes: AppChanges) -> Result<App> {
         self.step(|state, now| {
             let row = state.app_mut(scope, app)?;
-            row.app.apply(changes, now);
+            row.app.apply(changes, now)?;
             row.renew_keys(now);
             Ok(row.app.clone())
         })
