@@ -70,6 +70,11 @@ impl Hub {
     pub(crate) fn watch(&self, run: RunId) -> Option<RunWatch> {
         lock(&self.live).get(&run).cloned().map(|live| RunWatch::new(run, live))
     }
+
+    /// The runs that are live on this server.
+    pub(crate) fn carried(&self) -> Vec<RunId> {
+        lock(&self.live).keys().copied().collect()
+    }
 }
 
 impl fmt::Debug for Hub {
@@ -218,9 +223,11 @@ mod tests {
         let publisher = hub.open(run);
         let watch = publisher.watch();
 
+        assert_eq!(hub.carried(), [run]);
         drop(publisher);
 
         assert!(hub.watch(run).is_none());
+        assert!(hub.carried().is_empty());
         let log = Arc::downgrade(&watch.live.log);
         let patience = std::time::Duration::from_secs(5);
         assert!(tokio::time::timeout(patience, watch.end()).await.unwrap().is_none());

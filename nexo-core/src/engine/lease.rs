@@ -43,9 +43,10 @@ async fn keep_beating(inner: Arc<Inner>) {
 }
 
 async fn interrupt(inner: &Inner, silence: Duration) -> Result<()> {
-    let interrupted = inner.store.interrupt_orphans(inner.server, silence).await?;
+    let carried = inner.hub.carried();
+    let interrupted = inner.store.interrupt_orphans(inner.server, &carried, silence).await?;
     for run in interrupted {
-        info!(run.id = %run, "run {run} was left behind by a server that is gone");
+        info!(run.id = %run, "run {run} was left behind: no server carries it any more");
     }
     Ok(())
 }
