@@ -284,9 +284,11 @@ mod tests {
         let publisher = hub.open(run);
         let watch = publisher.watch();
 
+        assert_eq!(hub.carried(), [run]);
         drop(publisher);
 
         assert!(hub.watch(run).is_none());
+        assert!(hub.carried().is_empty());
         let log = Arc::downgrade(&watch.live.log);
         let patience = std::time::Duration::from_secs(5);
         assert!(tokio::time::timeout(patience, watch.end()).await.unwrap().is_none());

@@ -82,6 +82,12 @@ impl Engine {
         Self { inner: Arc::new(inner) }
     }
 
+    /// The server that this engine is, as the store knows it.
+    #[must_use]
+    pub fn server(&self) -> ServerId {
+        self.inner.server
+    }
+
     /// Answers the newest user message of a thread, and gives a watch on that run.
     ///
     /// A run that answers it already is joined. While one answers an older message, this
