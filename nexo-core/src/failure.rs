@@ -22,6 +22,12 @@ impl Failure {
         Self { kind, detail: detail.into(), is_passing: false }
     }
 
+    /// That of a run which was under way, and which no server carries any more.
+    #[must_use]
+    pub fn interrupted() -> Self {
+        Self::new(FailureKind::RunInterrupted, "no server carries it any more")
+    }
+
     /// The same, for something that may be over when it is tried again.
     #[must_use]
     pub fn passing(mut self) -> Self {

@@ -228,8 +228,18 @@ pub trait RunStore: fmt::Debug + Send + Sync + 'static {
     /// [`crate::Error::RunNotFound`] if there is none, or it lies outside the scope.
     async fn get_run(&self, scope: &Scope, run: RunId) -> Result<Run>;
 
-    /// Ends as `failed` with `RUN_INTERRUPTED` every run in state `running` whose server is
-    /// not `server` and has not beaten ([`ServerStore::beat`](crate::ServerStore::beat))
-    /// within `silence`. Gives their ids.
-    async fn interrupt_orphans(&self, server: ServerId, silence: Duration) -> Result<Vec<RunId>>;
+    /// Ends with [`Failure::interrupted`] every run in state `running` that nobody carries any
+    /// more. Gives their ids. These are
+    ///
+    /// - the runs of other servers that have not beaten
+    ///   ([`ServerStore::beat`](crate::ServerStore::beat)) within `silence`, and
+    /// - the runs of `server` itself that are not among `carried` and were made longer than
+    ///   `silence` ago: whoever started them never learned of it, because the store's answer
+    ///   was lost or not waited for. They would block their threads for ever.
+    async fn interrupt_orphans(
+        &self,
+        server: ServerId,
+        carried: &[RunId],
+        silence: Duration,
+    ) -> Result<Vec<RunId>>;
 }

@@ -49,11 +49,13 @@ const GET: &str = "
     join nexo_apps a on a.id = r.app_id
     where r.id = ?1";
 
-/// A server that never reported, or has retired, is as silent as one that died.
+/// A server that never reported, or has retired, is as silent as one that died. Of the asking
+/// server's own runs these are the old ones, carried or not.
 const ORPHANS: &str = "
     select r.* from nexo_runs r
     left join nexo_servers s on s.id = r.server_id
-    where r.state = 'running' and r.server_id is not ?1 and (s.beat_at is null or s.beat_at < ?2)
+    where r.state = 'running' and case r.server_id when ?1 then r.created_at < ?2
+        else s.beat_at is null or s.beat_at < ?2 end
     order by r.id";
 
 #[async_trait]
@@ -72,8 +74,14 @@ impl RunStore for SqliteStore {
         Ok(find(&mut reader, scope, run).await?.ok_or(Error::RunNotFound)?)
     }
 
-    async fn interrupt_orphans(&self, server: ServerId, silence: Duration) -> Result<Vec<RunId>> {
-        self.write(move |tx| Box::pin(interrupt(tx, server, silence))).await
+    async fn interrupt_orphans(
+        &self,
+        server: ServerId,
+        carried: &[RunId],
+        silence: Duration,
+    ) -> Result<Vec<RunId>> {
+        let carried = carried.to_vec();
+        self.write(move |tx| Box::pin(interrupt(tx, server, carried, silence))).await
     }
 }
 
@@ -192,16 +200,22 @@ async fn store_end(
     Ok(())
 }
 
-async fn interrupt(tx: Tx<'_>, server: ServerId, silence: Duration) -> error::Result<Vec<RunId>> {
+async fn interrupt(
+    tx: Tx<'_>,
+    server: ServerId,
+    carried: Vec<RunId>,
+    silence: Duration,
+) -> error::Result<Vec<RunId>> {
     let rows = sqlx::query(ORPHANS)
         .bind(server.as_uuid())
         .bind(tx.now.minus(silence).as_micros())
         .fetch_all(&mut *tx.connection)
         .await?;
-    let orphans = rows.iter().map(read).collect::<error::Result<Vec<_>>>()?;
+    let mut orphans = rows.iter().map(read).collect::<error::Result<Vec<_>>>()?;
+    orphans.retain(|run| run.server != Some(server) || !carried.contains(&run.id));
     for orphan in &orphans {
-        let failure = Failure::new(FailureKind::RunInterrupted, "its server is gone");
-        let ended = Run { state: RunState::Failed, failure: Some(failure), ..orphan.clone() };
+        let failure = Some(Failure::interrupted());
+        let ended = Run { state: RunState::Failed, failure, ..orphan.clone() };
         store_end(tx.connection, &ended, tx.now).await?;
     }
     Ok(orphans.iter().map(|run| run.id).collect())

@@ -27,6 +27,7 @@ pub(crate) enum Fault {
     TakesNoStatusForAny,
     CountsThePage,
     MixesUpServers,
+    ForgetsCarried,
     DamagesBytes,
     ForgetsSettings,
     AllowsTwins,
@@ -207,6 +208,12 @@ impl Passing for ServerId {
     }
 }
 
+impl Passing for &[RunId] {
+    fn spoil(self, fault: Fault) -> Self {
+        if fault == Fault::ForgetsCarried { &[] } else { self }
+    }
+}
+
 impl Passing for Vec<Delivery> {
     fn spoil(mut self, fault: Fault) -> Self {
         if fault == Fault::DamagesBytes {
@@ -324,7 +331,9 @@ passing! {
         fn start_run(scope: &Scope, start: StartRun) -> StartedRun;
         fn finish_run(finish: FinishRun) -> Option<Message>;
         fn get_run(scope: &Scope, run: RunId) -> Run;
-        fn interrupt_orphans(server: ServerId, silence: Duration) -> Vec<RunId>;
+        fn interrupt_orphans(
+            server: ServerId, carried: &[RunId], silence: Duration
+        ) -> Vec<RunId>;
     }
     DeliveryStore {
         fn record_delivery(delivery: Delivery) -> ();

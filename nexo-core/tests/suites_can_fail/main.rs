@@ -125,6 +125,9 @@ noticed! {
     a_store_that_mixes_up_servers_is_noticed: MixesUpServers {
         store::runs_of_this_and_of_live_servers_are_left_alone,
     }
+    a_store_that_forgets_what_is_carried_is_noticed: ForgetsCarried {
+        store::runs_that_a_server_carries_are_left_alone,
+    }
     a_store_that_damages_bytes_is_noticed: DamagesBytes {
         store::a_delivery_comes_back_byte_for_byte,
     }

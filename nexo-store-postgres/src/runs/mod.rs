@@ -57,8 +57,13 @@ impl RunStore for PostgresStore {
         read_run(&mut Columns::of(&row.ok_or(Error::RunNotFound)?))
     }
 
-    async fn interrupt_orphans(&self, server: ServerId, silence: Duration) -> Result<Vec<RunId>> {
-        self.interrupt(server, silence).await
+    async fn interrupt_orphans(
+        &self,
+        server: ServerId,
+        carried: &[RunId],
+        silence: Duration,
+    ) -> Result<Vec<RunId>> {
+        self.interrupt(server, carried, silence).await
     }
 }
 

@@ -1,8 +1,9 @@
-//! Runs whose server is gone.
+//! Runs that no server carries any more.
 
 use std::time::Duration;
 
-use nexo_core::{FailureKind, Result, RunId, RunState, ServerId};
+use nexo_core::{Failure, Result, RunId, RunState, ServerId};
+use uuid::Uuid;
 
 use crate::{
     PostgresStore,
@@ -18,8 +19,10 @@ const INTERRUPT: &str = "
         from nexo_runs r
         join nexo_threads t on t.id = r.thread_id
         left join nexo_servers s on s.id = r.server_id
-        where r.state = 'running' and r.server_id is distinct from $1
-            and (s.id is null or s.beat_at < now() - $2)
+        where r.state = 'running' and case
+            when r.server_id = $1 then r.created_at < now() - $2 and r.id <> all($6)
+            else s.id is null or s.beat_at < now() - $2
+        end
         for no key update of t skip locked
     ), r as (
         update nexo_runs r
@@ -37,14 +40,18 @@ impl PostgresStore {
     pub(super) async fn interrupt(
         &self,
         server: ServerId,
+        carried: &[RunId],
         silence: Duration,
     ) -> Result<Vec<RunId>> {
+        let failure = Failure::interrupted();
+        let carried: Vec<Uuid> = carried.iter().map(|run| run.as_uuid()).collect();
         let query = sqlx::query(INTERRUPT)
             .bind(server.as_uuid())
             .bind(interval(silence))
             .bind(RunState::Failed.as_str())
-            .bind(FailureKind::RunInterrupted.key())
-            .bind("the server that ran it is gone");
+            .bind(failure.kind.key())
+            .bind(failure.detail)
+            .bind(carried);
         let rows = self.write_all(query).await?;
         rows.iter().map(|row| Columns::of(row).take().map(RunId::from_uuid)).collect()
     }

@@ -208,7 +208,7 @@ async fn converse(room: &Room) -> Result<()> {
     if let StartedRun::Started(start) = room.try_start().await? {
         room.store.finish_run(answer(&start.run, "Hi")).await.or_else(unless_fenced)?;
     }
-    room.store.interrupt_orphans(ServerId::new(), Duration::from_secs(60)).await?;
+    room.store.interrupt_orphans(ServerId::new(), &[], Duration::from_secs(60)).await?;
     room.store.delete_thread(&scope, thread.id).await
 }
 

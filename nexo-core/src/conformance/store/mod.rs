@@ -146,6 +146,8 @@ suite! { $
         runs_of_a_server_that_never_beat_are_interrupted,
         runs_of_a_server_that_fell_silent_are_interrupted,
         runs_of_this_and_of_live_servers_are_left_alone,
+        a_run_that_its_own_server_does_not_carry_is_interrupted,
+        runs_that_a_server_carries_are_left_alone,
         ended_runs_are_never_interrupted,
         an_interrupted_run_can_speak_no_more,
         of_many_servers_one_interrupts_a_run,

@@ -125,7 +125,7 @@ pub(super) async fn a_run_finished_and_interrupted_at_once_ends_once(store: Arc<
                     return store.finish_run(finish).await.map(|_| true);
                 }
                 let silence = Duration::from_secs(3_600);
-                let ended = store.interrupt_orphans(ServerId::new(), silence).await?;
+                let ended = store.interrupt_orphans(ServerId::new(), &[], silence).await?;
                 Ok(ended.contains(&finish.run))
             }
         })

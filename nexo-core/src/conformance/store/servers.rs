@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    Error, FailureKind, Run, RunId, RunState, Scope, ServerId, Store,
+    Error, FailureKind, Run, RunId, RunState, Scope, ServerId, StartRun, Store,
     conformance::{
         assert_fails,
         fixtures::{Room, at_once, completed, eventually, started},
@@ -13,8 +13,11 @@ use crate::{
 /// Longer than any case takes: whoever has ever beaten is alive.
 const LONG: Duration = Duration::from_secs(3_600);
 
+/// Soon over.
+const SHORT: Duration = Duration::from_millis(200);
+
 async fn interrupt(store: &Arc<dyn Store>, silence: Duration) -> Vec<RunId> {
-    store.interrupt_orphans(ServerId::new(), silence).await.unwrap()
+    store.interrupt_orphans(ServerId::new(), &[], silence).await.unwrap()
 }
 
 fn server_of(run: &Run) -> ServerId {
@@ -41,10 +44,7 @@ pub(super) async fn runs_of_a_server_that_fell_silent_are_interrupted(store: Arc
     store.beat(server_of(&run)).await.unwrap();
 
     assert!(interrupt(&store, LONG).await.is_empty());
-    eventually("the silence's end", || async {
-        interrupt(&store, Duration::from_millis(200)).await == [run.id]
-    })
-    .await;
+    eventually("the silence's end", || async { interrupt(&store, SHORT).await == [run.id] }).await;
 
     assert_eq!(room.run(run.id).await.state, RunState::Failed);
 }
@@ -55,10 +55,46 @@ pub(super) async fn runs_of_this_and_of_live_servers_are_left_alone(store: Arc<d
     let (my_run, live_run) = (mine.started().await.run, live.started().await.run);
     store.beat(server_of(&live_run)).await.unwrap();
 
-    let ended = store.interrupt_orphans(server_of(&my_run), LONG).await.unwrap();
+    let ended = store.interrupt_orphans(server_of(&my_run), &[], LONG).await.unwrap();
 
     assert!(ended.is_empty());
     assert_eq!((mine.run(my_run.id).await, live.run(live_run.id).await), (my_run, live_run));
+}
+
+/// Whoever started it never learned of it: a live server with a run that it does not carry.
+pub(super) async fn a_run_that_its_own_server_does_not_carry_is_interrupted(store: Arc<dyn Store>) {
+    let room = Room::new(&store).await;
+    let run = room.started().await.run;
+    let server = server_of(&run);
+    store.beat(server).await.unwrap();
+
+    eventually("the silence's end", || async {
+        store.interrupt_orphans(server, &[], SHORT).await.unwrap() == [run.id]
+    })
+    .await;
+
+    let ended = room.run(run.id).await;
+    assert_eq!(ended.state, RunState::Failed);
+    assert_eq!(ended.failure.unwrap().kind, FailureKind::RunInterrupted);
+    started(store.start_run(&Scope::Everything, room.start()).await);
+}
+
+pub(super) async fn runs_that_a_server_carries_are_left_alone(store: Arc<dyn Store>) {
+    let (kept, lost) = (Room::new(&store).await, Room::new(&store).await);
+    let kept_run = kept.started().await.run;
+    let server = server_of(&kept_run);
+    lost.say("Hello?").await;
+    let start = StartRun { server, ..lost.start() };
+    let lost_run = started(store.start_run(&Scope::Everything, start).await).run;
+
+    // What was made later is interrupted; so it is not for its youth that the other one is not.
+    eventually("the silence's end", || async {
+        let carried = [kept_run.id];
+        store.interrupt_orphans(server, &carried, SHORT).await.unwrap() == [lost_run.id]
+    })
+    .await;
+
+    assert_eq!(kept.run(kept_run.id).await, kept_run);
 }
 
 pub(super) async fn ended_runs_are_never_interrupted(store: Arc<dyn Store>) {

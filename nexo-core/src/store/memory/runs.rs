@@ -9,9 +9,8 @@ use super::{
     state::{RunRow, State, ThreadRow},
 };
 use crate::{
-    AgentId, App, Error, Failure, FailureKind, FinishRun, Holder, Message, NewMessage, Reply,
-    Result, Role, Run, RunId, RunStart, RunState, RunStore, Scope, ServerId, StartRun, StartedRun,
-    Thread, Timestamp,
+    AgentId, App, Error, Failure, FinishRun, Holder, Message, NewMessage, Reply, Result, Role, Run,
+    RunId, RunStart, RunState, RunStore, Scope, ServerId, StartRun, StartedRun, Thread, Timestamp,
 };
 
 /// A run of a thread, which begins now.
@@ -115,14 +114,19 @@ impl State {
         }
     }
 
-    /// The runs of servers other than `server` that have not beaten since `alive`.
-    fn orphans(&self, server: ServerId, alive: Timestamp) -> Vec<Run> {
+    /// The runs that nobody carries any more: those of other servers that have not beaten
+    /// since `alive`, and those of `server` that are older and that it does not carry.
+    fn orphans(&self, server: ServerId, carried: &[RunId], alive: Timestamp) -> Vec<Run> {
         let silent = |other: &ServerId| self.beats.get(other).is_none_or(|beat| *beat < alive);
+        let is_orphan = |run: &Run| match run.server {
+            Some(own) if own == server => run.created_at < alive && !carried.contains(&run.id),
+            other => other.is_none_or(|other| silent(&other)),
+        };
         self.running
             .iter()
             .filter_map(|run| self.runs.get(run))
             .map(|row| &row.run)
-            .filter(|run| run.server.is_none_or(|other| other != server && silent(&other)))
+            .filter(|run| is_orphan(run))
             .cloned()
             .collect()
     }
@@ -160,15 +164,19 @@ impl RunStore for MemoryStore {
         self.step(|state, _| Ok(state.run(scope, run)?.run.clone()))
     }
 
-    async fn interrupt_orphans(&self, server: ServerId, silence: Duration) -> Result<Vec<RunId>> {
+    async fn interrupt_orphans(
+        &self,
+        server: ServerId,
+        carried: &[RunId],
+        silence: Duration,
+    ) -> Result<Vec<RunId>> {
         self.step(|state, now| {
-            let orphans = state.orphans(server, now.minus(silence));
+            let orphans = state.orphans(server, carried, now.minus(silence));
             let ids = orphans.iter().map(|run| run.id).collect();
             for run in orphans {
-                let failure = Failure::new(FailureKind::RunInterrupted, "its server is gone");
                 state.end_run(Run {
                     state: RunState::Failed,
-                    failure: Some(failure),
+                    failure: Some(Failure::interrupted()),
                     finished_at: Some(now),
                     ..run
                 });
