@@ -259,8 +259,37 @@ fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
     value.map(|(_, value)| value.as_str())
 }
 
-/// How much of a stream is read at once, in turn: sizes that cut it anywhere.
-const READ_SIZES: [u64; 7] = [1, 1_460, 3, 64, 7, 65_536, 19];
+/// How much of a stream is read at once, in turn: sizes that cut it anywhere, other ones for
+/// each seed, and the same in every run of a case.
+#[derive(Clone, Debug)]
+pub(crate) struct Sizes(u64);
+
+impl Sizes {
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// From 1 to 4096, and small ones as often as large ones: an xorshift generator.
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        let most = 1 << ((self.0 >> 32) % 13);
+        1 + self.0 % most
+    }
+
+    /// The same bytes in pieces of these sizes.
+    pub(crate) fn cut(mut self, mut bytes: &[u8]) -> Vec<Vec<u8>> {
+        let mut pieces = Vec::new();
+        while !bytes.is_empty() {
+            let size = usize::try_from(self.next()).unwrap().min(bytes.len());
+            let (piece, rest) = bytes.split_at(size);
+            pieces.push(piece.to_vec());
+            bytes = rest;
+        }
+        pieces
+    }
+}
 
 /// How the end of a body is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -280,7 +309,7 @@ pub(crate) struct Stream {
     writing: Option<tokio::task::JoinHandle<tokio::net::tcp::OwnedWriteHalf>>,
     buffer: Vec<u8>,
     framing: Framing,
-    reads: usize,
+    sizes: Sizes,
     ended: bool,
 }
 
@@ -298,12 +327,26 @@ impl Stream {
         let buffer = buffer.split_off(end + 4);
         let (status, headers) = parse_head(&head);
         let framing = framing(status, &headers);
-        Self { status, headers, read, writing: None, buffer, framing, reads: 0, ended: false }
+        Self {
+            status,
+            headers,
+            read,
+            writing: None,
+            buffer,
+            framing,
+            sizes: Sizes::seeded(1),
+            ended: false,
+        }
     }
 
     /// The value of a header, which came once.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         header(&self.headers, name)
+    }
+
+    /// Goes on reading in these sizes.
+    pub(crate) fn read_in(&mut self, sizes: Sizes) {
+        self.sizes = sizes;
     }
 
     /// The next chunk of a chunked body; `None` after the last.
@@ -357,8 +400,7 @@ impl Stream {
 
     async fn fill(&mut self) -> bool {
         let streamed = self.framing == Framing::Chunked;
-        let most = if streamed { READ_SIZES[self.reads % READ_SIZES.len()] } else { u64::MAX };
-        self.reads += 1;
+        let most = if streamed { self.sizes.next() } else { u64::MAX };
         let read = (&mut self.read).take(most).read_buf(&mut self.buffer).await;
         read.unwrap_or_default() > 0
     }

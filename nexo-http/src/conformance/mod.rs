@@ -231,6 +231,7 @@ suite! { $
         a_partner_may_not_where_only_owners_may,
         an_app_can_grant_its_partners_more,
         a_replaced_secret_is_valid_beside_the_new_one,
+        a_partner_whom_a_login_vouches_for_works_with_its_app,
     }
     runs {
         the_simulator_echoes_and_its_answer_is_stored,
@@ -258,6 +259,7 @@ suite! { $
         the_simulator_streams_in_deltas_of_twenty_characters,
         a_streamed_reply_is_stored_before_it_is_done,
         a_client_that_forgets_half_read_events_misses_nothing,
+        a_client_that_reads_any_number_of_bytes_is_not_misled,
         a_stream_says_why_the_simulator_answers,
         a_reply_that_came_at_once_is_streamed,
         what_an_agent_streams_goes_on_at_once,

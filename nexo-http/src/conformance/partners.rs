@@ -1,8 +1,12 @@
 //! Partners: who is let in, to what, and in which order it is decided.
 
+use async_trait::async_trait;
+use http::HeaderMap;
+use nexo_core::{NewApp, Principal};
 use serde_json::json;
 
 use super::{Setup, client::Caller, world::App};
+use crate::{ApiError, Authenticator, Settings};
 
 const SECRET: &str = "clé-ключ-1";
 
@@ -177,4 +181,47 @@ pub(super) async fn a_replaced_secret_is_valid_beside_the_new_one(setup: Setup) 
 
     world.partner(&app.id, "new").get(&threads).await.ok();
     world.partner(&app.id, SECRET).get(&threads).await.ok();
+}
+
+/// Takes the word of whoever calls for the app that they work with, and their scopes.
+#[derive(Debug)]
+struct Gateway;
+
+#[async_trait]
+impl Authenticator for Gateway {
+    async fn authenticate(&self, headers: &HeaderMap) -> Result<Option<Principal>, ApiError> {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let scopes = text("x-scopes").unwrap_or_default().split(' ').map(str::to_owned).collect();
+        let app = text("x-works-with").and_then(|app| app.parse().ok());
+        Ok(app.map(|app| Principal::App { app, scopes }))
+    }
+}
+
+pub(super) async fn a_partner_whom_a_login_vouches_for_works_with_its_app(setup: Setup) {
+    let store = setup.store();
+    let world = setup.start_embedded(Gateway, Settings::default()).await;
+    let new_app = async || {
+        let app = NewApp::new("baker".parse().unwrap(), "Bakery");
+        let id = store.create_app(app).await.unwrap().id.to_string();
+        (world.nobody().with("x-works-with", &id), format!("/apps/{id}/threads"))
+    };
+    let (partner, threads) = new_app().await;
+    let (stranger, _) = new_app().await;
+
+    let created = partner.post(&threads, json!({})).await.ok();
+    let thread = created["thread"]["id"].as_str().unwrap().to_owned();
+    partner.post(&format!("{threads}/{thread}/messages"), json!({"content": "x"})).await.ok();
+    let (run, read) = (format!("{threads}/{thread}/run"), format!("/threads/{thread}"));
+    let granted = partner.clone().with("x-scopes", "runs:write threads:read");
+    call(&granted, "POST", &run).await.ok();
+    granted.get(&read).await.ok();
+
+    call(&partner, "POST", &run).await.fails(401, "Unauthorized");
+    partner.get(&read).await.fails(401, "Unauthorized");
+    granted.get("/apps/").await.fails(401, "Unauthorized");
+    granted.delete(&read).await.fails(401, "Unauthorized");
+    stranger.get(&threads).await.fails(401, "ERROR_PARTNER_API_UNAUTHORIZED");
+    let stranger = stranger.with("x-scopes", "runs:write threads:read");
+    call(&stranger, "POST", &run).await.fails(401, "Unauthorized");
+    stranger.get(&read).await.fails(404, "ERROR_THREAD_NOT_FOUND");
 }

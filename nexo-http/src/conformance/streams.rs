@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{
     Setup,
     agents::{Act, Agent, delta, stream_head},
+    client::Sizes,
     events::{event, forgetful, names, next, stream, text},
     world::App,
 };
@@ -97,6 +98,30 @@ pub(super) async fn a_client_that_forgets_half_read_events_misses_nothing(setup:
     assert_eq!(done["status"], "completed");
     assert!(done["message_id"].is_string());
     assert_eq!(app.messages(&thread).await[2]["content"], long);
+}
+
+/// Half an event is forgotten there, so some are missed; but none is taken for another.
+pub(super) async fn a_client_that_reads_any_number_of_bytes_is_not_misled(setup: Setup) {
+    let world = setup.start().await;
+    let app = App::create(&world.owner().await, json!({})).await;
+    let said = "Is the rye bread végan? 😀 ".repeat(20);
+    let thread = app.asked(&said).await;
+    for seed in 1..=20 {
+        let mut stream = app.stream(&thread).open().await;
+        stream.read_in(Sizes::seeded(seed));
+        let mut chunks = Vec::new();
+        while let Some(chunk) = stream.chunk().await {
+            chunks.push(chunk);
+        }
+
+        let whole = forgetful(&chunks);
+        let cut = forgetful(&Sizes::seeded(seed).cut(&chunks.concat()));
+
+        assert_eq!(names(&whole), ["meta", "delta", "done"], "seed {seed}");
+        assert_eq!(text(&whole), format!("Echo: {said}"), "seed {seed}");
+        let mut rest = whole.iter();
+        assert!(cut.iter().all(|seen| rest.any(|event| event == seen)), "seed {seed}: {cut:?}");
+    }
 }
 
 pub(super) async fn a_stream_says_why_the_simulator_answers(setup: Setup) {
