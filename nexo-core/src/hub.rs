@@ -22,7 +22,7 @@ pub enum RunEvent {
         /// What kind of agent it is, such as `webhook`.
         source: Arc<str>,
         /// Why it is not the one that was configured.
-        reason: Option<&'static str>,
+        reason: Option<Arc<str>>,
     },
     /// The next piece of the reply's text.
     Delta(Arc<str>),
@@ -47,8 +47,49 @@ pub(crate) struct Hub {
     live: Arc<Mutex<HashMap<RunId, Live>>>,
 }
 
-/// The log of one live run.
-type Log = Arc<Mutex<Vec<RunEvent>>>;
+/// The events of one live run, packed: an agent may send its reply byte by byte, and a byte
+/// must not cost as much as an event of its own.
+#[derive(Default)]
+struct Events {
+    meta: Option<RunEvent>,
+    text: String,
+    /// Where in the text each delta ends.
+    ends: Vec<u32>,
+    end: Option<RunEvent>,
+}
+
+impl Events {
+    fn push(&mut self, event: RunEvent) {
+        match event {
+            RunEvent::Meta { .. } => self.meta = Some(event),
+            RunEvent::End(_) => self.end = Some(event),
+            RunEvent::Delta(text) => {
+                self.text.push_str(&text);
+                self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+            }
+        }
+    }
+
+    fn count(&self) -> usize {
+        usize::from(self.meta.is_some()) + self.ends.len() + usize::from(self.end.is_some())
+    }
+
+    /// The event of this number: the meta event, then the deltas, then the end.
+    fn get(&self, number: usize) -> Option<RunEvent> {
+        let Some(delta) = number.checked_sub(usize::from(self.meta.is_some())) else {
+            return self.meta.clone();
+        };
+        match self.ends.get(delta) {
+            Some(end) => {
+                let start = delta.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
+                Some(RunEvent::Delta(self.text[start..*end as usize].into()))
+            }
+            None => self.end.clone().filter(|_| delta == self.ends.len()),
+        }
+    }
+}
+
+type Log = Arc<Mutex<Events>>;
 
 /// What it takes to watch a live run: its log, and how many events it has.
 #[derive(Clone)]
@@ -66,14 +107,14 @@ impl Hub {
         Publisher { hub: self.clone(), run, live, count }
     }
 
-    /// Watches a live run from its start; `None` if it is not live on this server.
-    pub(crate) fn watch(&self, run: RunId) -> Option<RunWatch> {
-        lock(&self.live).get(&run).cloned().map(|live| RunWatch::new(run, live))
-    }
-
     /// The runs that are live on this server.
     pub(crate) fn carried(&self) -> Vec<RunId> {
         lock(&self.live).keys().copied().collect()
+    }
+
+    /// Watches a live run from its start; `None` if it is not live on this server.
+    pub(crate) fn watch(&self, run: RunId) -> Option<RunWatch> {
+        lock(&self.live).get(&run).cloned().map(|live| RunWatch::new(run, live))
     }
 }
 
@@ -97,7 +138,7 @@ impl Publisher {
     pub(crate) fn publish(&self, event: RunEvent) {
         let mut log = lock(&self.live.log);
         log.push(event);
-        let count = log.len();
+        let count = log.count();
         drop(log);
         self.count.send_replace(count);
     }
@@ -129,8 +170,10 @@ impl RunWatch {
 
     /// A watch on what is all there already.
     pub(crate) fn replay(run: RunId, events: Vec<RunEvent>) -> Self {
-        let count = watch::Sender::new(events.len()).subscribe();
-        Self::new(run, Live { log: Arc::new(Mutex::new(events)), count })
+        let mut log = Events::default();
+        events.into_iter().for_each(|event| log.push(event));
+        let count = watch::Sender::new(log.count()).subscribe();
+        Self::new(run, Live { log: Arc::new(Mutex::new(log)), count })
     }
 
     /// Which run is watched.
@@ -145,7 +188,7 @@ impl RunWatch {
     pub async fn next(&mut self) -> Option<RunEvent> {
         loop {
             let seen = self.seen;
-            if let Some(event) = lock(&self.live.log).get(seen).cloned() {
+            if let Some(event) = lock(&self.live.log).get(seen) {
                 self.seen = if matches!(event, RunEvent::End(_)) { usize::MAX } else { seen + 1 };
                 return Some(event);
             }
@@ -200,6 +243,23 @@ mod tests {
         text
     }
 
+    #[test]
+    fn packed_events_come_out_as_they_went_in() {
+        let mut events = Events::default();
+        let meta = RunEvent::Meta { source: "simulator".into(), reason: Some("why".into()) };
+        let all = [meta, delta("a"), delta(""), delta("é🎉"), end()];
+
+        all.iter().cloned().for_each(|event| events.push(event));
+
+        let shown = |event: &RunEvent| format!("{event:?}");
+        let unpacked: Vec<_> = (0..events.count()).filter_map(|at| events.get(at)).collect();
+        assert_eq!(
+            unpacked.iter().map(shown).collect::<Vec<_>>(),
+            all.iter().map(shown).collect::<Vec<_>>()
+        );
+        assert!(events.get(all.len()).is_none());
+    }
+
     #[tokio::test]
     async fn early_and_late_watchers_see_the_same() {
         let hub = Hub::default();
@@ -207,6 +267,7 @@ mod tests {
         let publisher = hub.open(run);
         let early = tokio::spawn(text(publisher.watch()));
 
+        publisher.publish(RunEvent::Meta { source: "simulator".into(), reason: None });
         publisher.publish(delta("a"));
         let late = tokio::spawn(text(hub.watch(run).unwrap()));
         publisher.publish(delta("b"));

@@ -14,7 +14,7 @@ use futures::{StreamExt, channel::mpsc};
 use nexo_core::{
     AgentEvent, AgentStream, AppChanges, AppId, ConfigChange, Dispatcher, Error, Failure,
     FailureKind, ManualClock, MemoryStore, MessageRange, NewApp, NewMessage, NewThread, Nexo, Role,
-    RunEnd, RunEvent, RunState, RunWatch, Scope, ThreadId, Timestamp, Turn,
+    RunEnd, RunEvent, RunId, RunState, RunWatch, Scope, StartRun, ThreadId, Timestamp, Turn,
 };
 
 type Step = Result<AgentEvent, Failure>;
@@ -54,6 +54,7 @@ impl Dispatcher for Scripted {
 /// A thread of an app whose agent is scripted.
 struct Stage {
     nexo: Nexo,
+    clock: Arc<ManualClock>,
     agent: Arc<Scripted>,
     scope: Scope,
     app: AppId,
@@ -62,12 +63,10 @@ struct Stage {
 
 impl Stage {
     async fn new() -> Self {
-        Self::on(MemoryStore::new()).await
-    }
-
-    async fn on(store: MemoryStore) -> Self {
         let agent = Arc::new(Scripted::default());
-        let builder = Nexo::builder().store(Arc::new(store)).run_deadline(Duration::from_secs(600));
+        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_000_000)));
+        let store = Arc::new(MemoryStore::with_clock(clock.clone()));
+        let builder = Nexo::builder().store(store).run_deadline(Duration::from_secs(600));
         let nexo = builder.dispatcher("webhook", agent.clone()).build();
         let app = NewApp {
             webhook_url: Some("https://agent.example.com".into()),
@@ -78,7 +77,7 @@ impl Stage {
         let scope = Scope::App(app);
         let thread = NewThread::default();
         let (thread, _) = nexo.store().create_thread(&scope, app, thread).await.unwrap();
-        Self { nexo, agent, scope, app, thread: thread.id }
+        Self { nexo, clock, agent, scope, app, thread: thread.id }
     }
 
     async fn say(&self, text: &str) {
@@ -414,8 +413,7 @@ async fn a_shutdown_interrupts_what_does_not_finish_in_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_shuts_down_keeps_its_runs_until_they_end() {
-    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(0)));
-    let stage = Stage::on(MemoryStore::with_clock(clock.clone())).await;
+    let stage = Stage::new().await;
     stage.nexo.engine().sign_on().await.unwrap();
     let other = Nexo::builder().store(Arc::clone(stage.nexo.store())).build();
     other.engine().sign_on().await.unwrap();
@@ -427,7 +425,7 @@ async fn a_server_that_shuts_down_keeps_its_runs_until_they_end() {
     let rest = async {
         // Longer than a server may be silent.
         for _ in 0..30 {
-            clock.advance(Duration::from_secs(1));
+            stage.clock.advance(Duration::from_secs(1));
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         say.unbounded_send(delta("done in time")).unwrap();
@@ -446,12 +444,75 @@ async fn a_run_left_behind_by_another_server_is_ended_at_sign_on() {
     stage.say("hello").await;
     let left_behind = stage.start().await.run();
 
+    stage.clock.advance(Duration::from_secs(1));
     let next = Nexo::builder().store(Arc::clone(stage.nexo.store())).exclusive().build();
     next.engine().sign_on().await.unwrap();
 
     let run = stage.nexo.store().get_run(&Scope::Everything, left_behind).await.unwrap();
     assert_eq!(run.state, RunState::Failed);
     assert_eq!(run.failure.unwrap().kind.key(), "RUN_INTERRUPTED");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_goes_away_while_its_run_is_made_leaves_no_dead_thread_behind() {
+    let stage = Stage::new().await;
+    stage.say("hello").await;
+
+    for polls in 0..20 {
+        stage.agent.answer_with(vec![delta("said")]);
+        let start = stage.nexo.engine().start(&stage.scope, stage.app, stage.thread);
+        let mut start = std::pin::pin!(start);
+        for _ in 0..polls {
+            if futures::poll!(&mut start).is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    stage.agent.answer_with(vec![delta("answered")]);
+    assert_eq!(end(stage.start().await).await.state, RunState::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_nobody_carries_is_ended_by_its_own_servers_sweep() {
+    let stage = Stage::new().await;
+    stage.say("hello").await;
+    stage.nexo.engine().sign_on().await.unwrap();
+    let run = RunId::new();
+    let lost = StartRun {
+        run,
+        app: stage.app,
+        thread: stage.thread,
+        server: stage.nexo.engine().server(),
+        history: 10,
+        deadline: Duration::from_secs(60),
+    };
+    stage.nexo.store().start_run(&stage.scope, lost).await.unwrap();
+
+    stage.clock.advance(Duration::from_secs(11));
+    let store = stage.nexo.store();
+    let swept = async {
+        while store.get_run(&Scope::Everything, run).await.unwrap().state == RunState::Running {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), swept).await.unwrap();
+    stage.agent.answer_with(vec![delta("answered")]);
+
+    assert_eq!(end(stage.start().await).await.state, RunState::Completed);
+}
+
+#[tokio::test]
+async fn a_reply_without_an_end_is_cut_where_it_gets_too_long() {
+    let stage = Stage::new().await;
+    stage.agent.answer_with(vec![delta(&"x".repeat(200 * 1024)), delta(&"y".repeat(100 * 1024))]);
+    stage.say("hello").await;
+
+    let end = end(stage.start().await).await;
+
+    assert_eq!(end.failure.as_ref().unwrap().kind, FailureKind::WebhookTooLarge);
+    assert_eq!(end.message.as_ref().unwrap().content.as_ref().unwrap().len(), 200 * 1024);
 }
 
 #[tokio::test]

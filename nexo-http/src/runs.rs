@@ -141,7 +141,7 @@ fn encode(event: RunEvent) -> Vec<Bytes> {
             vec![sse_event("meta", &json!({"source": &*source}))]
         }
         RunEvent::Meta { source, reason } => {
-            vec![sse_event("meta", &json!({"source": &*source, "reason": reason}))]
+            vec![sse_event("meta", &json!({"source": &*source, "reason": reason.as_deref()}))]
         }
         RunEvent::Delta(text) => vec![sse_event("delta", &json!({"text": &*text}))],
         RunEvent::End(end) => encode_end(&end),

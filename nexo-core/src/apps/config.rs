@@ -91,8 +91,6 @@ pub enum Expected {
         /// The largest.
         max: i64,
     },
-    /// One of these texts.
-    OneOf(&'static [&'static str]),
     /// A text, or `false` for none.
     TextOrFalse,
     /// A list of texts.
@@ -108,7 +106,6 @@ impl Expected {
             Self::Integer { min, max } => {
                 value.as_i64().is_some_and(|number| (min..=max).contains(&number))
             }
-            Self::OneOf(texts) => value.as_str().is_some_and(|text| texts.contains(&text)),
             Self::TextOrFalse => value.is_string() || value == &Value::Bool(false),
             Self::Texts => value.as_array().is_some_and(|list| list.iter().all(Value::is_string)),
         }
@@ -129,10 +126,7 @@ const KEYS: &[(&[&str], Expected)] = &[
     (&["partner"], Expected::Object),
     (&["partner", "scopes"], Expected::Texts),
     (&["runs"], Expected::Object),
-    (&["runs", "overlap"], Expected::OneOf(&["queue", "reject", "interrupt", "merge"])),
-    (&["runs", "debounce_ms"], Expected::Integer { min: 0, max: 60_000 }),
     (&["runs", "retries"], Expected::Integer { min: 0, max: 3 }),
-    (&["runs", "retry_after_crash"], Expected::Bool),
 ];
 
 impl AppConfig {

@@ -1,6 +1,9 @@
 //! Signs of life: a server that beats keeps its runs, and one that fell silent loses them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use tracing::{info, warn};
 
@@ -12,41 +15,50 @@ const BEAT_EVERY: Duration = Duration::from_secs(3);
 const SILENCE: Duration = Duration::from_secs(10);
 
 impl Engine {
-    /// Signs the server on: ends the runs that a server which is gone left behind, and keeps
-    /// beating in the background from now on.
+    /// Signs the server on, once: ends the runs that a server which is gone left behind, and
+    /// keeps beating in the background until the engine is dropped or shut down.
+    ///
+    /// The first run does it as well; a server that calls it at its start does not keep the
+    /// threads of those runs waiting until then.
     ///
     /// # Errors
     ///
     /// Those of the store.
     pub async fn sign_on(&self) -> Result<()> {
-        let inner = Arc::clone(&self.inner);
-        inner.store.beat(inner.server).await?;
-        let silence = if inner.settings.exclusive { Duration::ZERO } else { SILENCE };
-        interrupt(&inner, silence).await?;
-        inner.handle.clone().spawn(keep_beating(inner));
-        Ok(())
+        self.inner.signed_on.get_or_try_init(|| sign_on(&self.inner)).await.copied()
     }
 }
 
-async fn keep_beating(inner: Arc<Inner>) {
-    // Not only until it takes no new runs: those that it is finishing have to be kept.
+async fn sign_on(inner: &Arc<Inner>) -> Result<()> {
+    inner.store.beat(inner.server).await?;
+    let silence = if inner.settings.exclusive { Duration::ZERO } else { SILENCE };
+    interrupt(inner, silence).await?;
     let stopping = inner.stopping.clone();
-    while stopping.run_until_cancelled(tokio::time::sleep(BEAT_EVERY)).await.is_some() {
-        let beaten = match inner.store.beat(inner.server).await {
-            Ok(()) => interrupt(&inner, SILENCE).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = beaten {
+    inner.handle.spawn(stopping.run_until_cancelled_owned(keep_beating(Arc::downgrade(inner))));
+    Ok(())
+}
+
+/// Beats also while the server only finishes its runs: they have to be kept.
+async fn keep_beating(inner: Weak<Inner>) {
+    loop {
+        tokio::time::sleep(BEAT_EVERY).await;
+        let Some(inner) = inner.upgrade() else { return };
+        if let Err(error) = beat(&inner).await {
             warn!(%error, "the store did not take the server's sign of life");
         }
     }
+}
+
+async fn beat(inner: &Inner) -> Result<()> {
+    inner.store.beat(inner.server).await?;
+    interrupt(inner, SILENCE).await
 }
 
 async fn interrupt(inner: &Inner, silence: Duration) -> Result<()> {
     let carried = inner.hub.carried();
     let interrupted = inner.store.interrupt_orphans(inner.server, &carried, silence).await?;
     for run in interrupted {
-        info!(run.id = %run, "run {run} was left behind: no server carries it any more");
+        info!(run.id = %run, "nobody carried run {run} any more");
     }
     Ok(())
 }

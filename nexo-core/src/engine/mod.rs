@@ -11,17 +11,19 @@ pub(crate) use routing::SIMULATOR;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::{runtime::Handle, time::Instant};
+use tokio::{runtime::Handle, sync::OnceCell, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    AppId, Dispatcher, Error, Message, MessageRange, Result, Role, Run, RunId, RunStart, Scope,
-    ServerId, StartRun, StartedRun, Store, ThreadId,
+    AppId, Dispatcher, Error, Message, MessageRange, Result, Role, Run, RunId, Scope, ServerId,
+    StartRun, StartedRun, Store, ThreadId,
     hub::{Hub, RunEnd, RunEvent, RunWatch},
 };
 
 /// How often the store is asked about a run that another server carries.
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
+/// How long runs may take to end once they are told to.
+const STOPPING_PATIENCE: Duration = Duration::from_secs(5);
 /// The most messages that are looked at to see whether a newer one waits for an answer.
 const NEWER_MESSAGES: u32 = 200;
 
@@ -51,6 +53,7 @@ struct Inner {
     settings: Settings,
     handle: Handle,
     tasks: TaskTracker,
+    signed_on: OnceCell<()>,
     /// No new runs.
     draining: CancellationToken,
     /// Runs under way end now.
@@ -72,16 +75,23 @@ impl Engine {
             settings,
             handle,
             tasks: TaskTracker::new(),
+            signed_on: OnceCell::new(),
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
         };
         Self { inner: Arc::new(inner) }
     }
 
+    /// The server that this engine is, as the store knows it.
+    #[must_use]
+    pub fn server(&self) -> ServerId {
+        self.inner.server
+    }
+
     /// Answers the newest user message of a thread, and gives a watch on that run.
     ///
     /// A run that answers it already is joined. While one answers an older message, this
-    /// waits for its turn.
+    /// waits for its turn. The first call signs the server on ([`Engine::sign_on`]).
     ///
     /// # Errors
     ///
@@ -89,42 +99,38 @@ impl Engine {
     /// [`Error::Unavailable`] while the server shuts down, or if the turn does not come
     /// within the time that a run may take.
     pub async fn start(&self, scope: &Scope, app: AppId, thread: ThreadId) -> Result<RunWatch> {
+        self.sign_on().await?;
         let deadline = Instant::now() + self.inner.settings.deadline;
+        let mut before = None;
         loop {
-            let active = match self.start_once(scope, app, thread).await? {
-                StartedRun::Started(start) => return Ok(self.launch(*start)),
-                StartedRun::Active(run) => run,
+            let active = match self.begin(scope, app, thread).await? {
+                Begun::Started(watch) => return Ok(watch),
+                Begun::Active(run) => run,
             };
-            let watch = self.watch(&active).await?;
+            if before.replace(active.id) == Some(active.id) {
+                // It has ended, and its end is still on the way to the store.
+                pause(deadline).await?;
+            }
+            let watch = self.watch(&active, deadline).await?;
             if !self.has_newer_message(scope, &active).await? {
                 return Ok(watch);
             }
-            let busy = || Error::Unavailable("the thread is busy".into());
             tokio::time::timeout_at(deadline, watch.end()).await.map_err(|_| busy())?;
         }
     }
 
-    async fn start_once(&self, scope: &Scope, app: AppId, thread: ThreadId) -> Result<StartedRun> {
+    /// Makes a run, and a task that carries it.
+    ///
+    /// Both happen in a task, since a caller that goes away in between must not leave a run
+    /// behind that nobody carries.
+    async fn begin(&self, scope: &Scope, app: AppId, thread: ThreadId) -> Result<Begun> {
         if self.inner.draining.is_cancelled() {
             return Err(Error::Unavailable("the server is shutting down".into()));
         }
-        let start = StartRun {
-            run: RunId::new(),
-            app,
-            thread,
-            server: self.inner.server,
-            history: self.inner.settings.history,
-            deadline: self.inner.settings.deadline,
-        };
-        self.inner.store.start_run(scope, start).await
-    }
-
-    fn launch(&self, start: RunStart) -> RunWatch {
-        let publisher = self.inner.hub.open(start.run.id);
-        let watch = publisher.watch();
-        let inner = Arc::clone(&self.inner);
-        self.inner.tasks.spawn_on(turn::drive(inner, start, publisher), &self.inner.handle);
-        watch
+        let (inner, scope) = (Arc::clone(&self.inner), scope.clone());
+        let begun = async move { inner.begin(&scope, app, thread).await };
+        let begun = self.inner.tasks.spawn_on(begun, &self.inner.handle);
+        begun.await.map_err(|panicked| Error::Store(panicked.into()))?
     }
 
     /// Whether a user has said something since what the run answers.
@@ -135,22 +141,18 @@ impl Engine {
         Ok(newer.iter().any(|message| message.role == Role::User))
     }
 
-    /// Watches a run from its start, wherever it is carried.
-    async fn watch(&self, run: &Run) -> Result<RunWatch> {
-        match self.inner.hub.watch(run.id) {
-            Some(watch) => Ok(watch),
-            None => self.follow(run.id).await,
-        }
-    }
-
-    /// Waits for a run that another server carries, and replays it from what is stored.
-    async fn follow(&self, run: RunId) -> Result<RunWatch> {
+    /// Watches a run from its start, wherever it is carried: one that another server carries
+    /// is replayed from what is stored, once it has ended.
+    async fn watch(&self, run: &Run, deadline: Instant) -> Result<RunWatch> {
         loop {
-            let found = self.inner.store.get_run(&Scope::Everything, run).await?;
-            if found.state.is_terminal() {
-                return Ok(RunWatch::replay(run, self.replayed(found).await?));
+            if let Some(watch) = self.inner.hub.watch(run.id) {
+                return Ok(watch);
             }
-            tokio::time::sleep(FOLLOW_EVERY).await;
+            let found = self.inner.store.get_run(&Scope::Everything, run.id).await?;
+            if found.state.is_terminal() {
+                return Ok(RunWatch::replay(run.id, self.replayed(found).await?));
+            }
+            pause(deadline).await?;
         }
     }
 
@@ -159,7 +161,7 @@ impl Engine {
             Some(reply) => Some(self.inner.store.get_message(&Scope::Everything, reply).await?),
             None => None,
         };
-        let mut events = vec![RunEvent::Meta { source: source(message.as_ref()), reason: None }];
+        let mut events = vec![meta(message.as_ref())];
         if let Some(text) = message.as_ref().and_then(|message| message.content.as_deref()) {
             events.extend(turn::deltas(text));
         }
@@ -175,7 +177,10 @@ impl Engine {
         self.inner.tasks.close();
         if tokio::time::timeout(grace, self.inner.tasks.wait()).await.is_err() {
             self.inner.stopping.cancel();
-            self.inner.tasks.wait().await;
+            let stopped = tokio::time::timeout(STOPPING_PATIENCE, self.inner.tasks.wait());
+            if stopped.await.is_err() {
+                tracing::warn!("some runs could not be ended; they are when the server is missed");
+            }
         }
         // A sign of life after signing off would sign it on again.
         self.inner.stopping.cancel();
@@ -185,8 +190,57 @@ impl Engine {
     }
 }
 
+impl Inner {
+    /// The run is known to the hub before it is to the store, so that whoever joins it finds
+    /// it there.
+    async fn begin(self: Arc<Self>, scope: &Scope, app: AppId, thread: ThreadId) -> Result<Begun> {
+        let run = RunId::new();
+        let publisher = self.hub.open(run);
+        let start = StartRun {
+            run,
+            app,
+            thread,
+            server: self.server,
+            history: self.settings.history,
+            deadline: self.settings.deadline,
+        };
+        match self.store.start_run(scope, start).await? {
+            StartedRun::Active(run) => Ok(Begun::Active(run)),
+            StartedRun::Started(start) => {
+                let watch = publisher.watch();
+                let carried = turn::drive(Arc::clone(&self), *start, publisher);
+                self.tasks.spawn_on(carried, &self.handle);
+                Ok(Begun::Started(watch))
+            }
+        }
+    }
+}
+
+/// What came of the wish to have a thread answered.
+enum Begun {
+    /// A run was made, and is carried here.
+    Started(RunWatch),
+    /// There is one already.
+    Active(Box<Run>),
+}
+
+fn busy() -> Error {
+    Error::Unavailable("the thread is busy".into())
+}
+
+async fn pause(deadline: Instant) -> Result<()> {
+    let pause = tokio::time::sleep(FOLLOW_EVERY);
+    tokio::time::timeout_at(deadline, pause).await.map_err(|_| busy())
+}
+
 /// Who answered, as the stored reply says it.
-fn source(message: Option<&Message>) -> Arc<str> {
-    let source = message.and_then(|message| message.content_json.get("source"));
-    source.and_then(|source| source.as_str().map(Arc::from)).unwrap_or_else(|| "webhook".into())
+fn meta(reply: Option<&Message>) -> RunEvent {
+    let said = |name| {
+        let member = reply.and_then(|reply| reply.content_json.get(name));
+        member.and_then(|member| member.as_str().map(Arc::from))
+    };
+    RunEvent::Meta {
+        source: said("source").unwrap_or_else(|| routing::WEBHOOK.into()),
+        reason: said("reason"),
+    }
 }

@@ -12,12 +12,14 @@ use super::{
 };
 use crate::{
     AgentEvent, AgentStream, Clock, Delivery, Error, Failure, FailureKind, FinishRun, JsonObject,
-    Message, Reply, Result, RunStart, RunState, Scope, SystemClock, Timestamp, Turn,
+    Message, Reply, Result, RunId, RunStart, RunState, Scope, SystemClock, Timestamp, Turn,
     hub::{Publisher, RunEnd, RunEvent},
 };
 
 /// The most text that one delta carries to a watcher, in bytes.
 const MAX_DELTA_BYTES: usize = 1024;
+/// The most text of one reply, in bytes, whichever way it came.
+const MAX_REPLY_BYTES: usize = 256 * 1024;
 /// For how long a finished run is offered to a store that is away.
 const FINISH_PATIENCE: Duration = Duration::from_secs(60);
 const FINISH_RETRY_EVERY: Duration = Duration::from_millis(250);
@@ -27,17 +29,23 @@ pub(super) async fn drive(inner: Arc<Inner>, start: RunStart, publisher: Publish
     let (run, app) = (start.run.id, start.run.app);
     let span = info_span!("run", run.id = %run, app.id = %app);
     let carried = carry(&inner, start, &publisher).instrument(span.clone());
-    if AssertUnwindSafe(carried).catch_unwind().await.is_err() {
+    let deliveries = AssertUnwindSafe(carried).catch_unwind().await.unwrap_or_else(|_| {
         span.in_scope(|| error!("the run panicked"));
         let failure = Failure::new(FailureKind::Internal, "the run panicked");
         publisher.publish(end(RunState::Failed, None, Some(failure)));
+        Vec::new()
+    });
+    drop(publisher);
+    for delivery in deliveries {
+        record(&inner, delivery).instrument(span.clone()).await;
     }
 }
 
-async fn carry(inner: &Inner, start: RunStart, publisher: &Publisher) {
+async fn carry(inner: &Inner, start: RunStart, publisher: &Publisher) -> Vec<Delivery> {
     let turn = Turn::from(start);
     let route = route(&turn);
-    publisher.publish(RunEvent::Meta { source: route.kind.as_str().into(), reason: route.reason });
+    let reason = route.reason.map(Arc::from);
+    publisher.publish(RunEvent::Meta { source: route.kind.as_str().into(), reason });
     let mut answer = Answer::default();
     let listening = AssertUnwindSafe(answer.ask(inner, turn.clone(), &route, publisher));
     if listening.catch_unwind().await.is_err() {
@@ -47,9 +55,7 @@ async fn carry(inner: &Inner, start: RunStart, publisher: &Publisher) {
     let deliveries = std::mem::take(&mut answer.deliveries);
     let finish = answer.finish(&turn, &route);
     publisher.publish(store(inner, finish).await);
-    for delivery in deliveries {
-        record(inner, delivery).await;
-    }
+    deliveries
 }
 
 /// How long to wait before an agent is asked again: the first time at once, then longer, and
@@ -124,6 +130,9 @@ impl Answer {
                 }
                 Err(_) => return self.fail(FailureKind::RunExpired, "the deadline passed"),
             }
+            if self.failure.is_some() {
+                return;
+            }
         }
     }
 
@@ -144,6 +153,9 @@ impl Answer {
     }
 
     fn speak(&mut self, text: &str, publisher: &Publisher) {
+        if self.text.len() + text.len() > MAX_REPLY_BYTES {
+            return self.fail(FailureKind::WebhookTooLarge, "the reply is too long");
+        }
         self.spoken = true;
         self.first_delta_at.get_or_insert_with(|| SystemClock.now());
         self.text.push_str(text);
@@ -237,7 +249,8 @@ fn end(state: RunState, message: Option<Message>, failure: Option<Failure>) -> R
 
 /// Stores how the run ended, and gives the event that tells it.
 async fn store(inner: &Inner, finish: FinishRun) -> RunEvent {
-    let (run, state, failure) = (finish.run, finish.state, finish.failure.clone());
+    let FinishRun { run, fence, state, .. } = finish;
+    let failure = finish.failure.clone();
     match &failure {
         Some(failure) => info!(error = failure.kind.key(), "run {run} failed: {failure}"),
         None => debug!("run {run} completed"),
@@ -251,8 +264,19 @@ async fn store(inner: &Inner, finish: FinishRun) -> RunEvent {
         Err(error) => {
             error!(%error, "the end of run {run} could not be stored");
             let failure = Failure::new(FailureKind::Internal, "the reply could not be stored");
+            give_up(inner, run, fence, failure.clone()).await;
             end(RunState::Failed, None, Some(failure))
         }
+    }
+}
+
+/// Ends a run without its reply, which the store did not take. If it does not take that
+/// either, the run is missed later by the server's own sweep.
+async fn give_up(inner: &Inner, run: RunId, fence: i64, failure: Failure) {
+    let (state, failure) = (RunState::Failed, Some(failure));
+    let finish = FinishRun { run, fence, state, reply: None, failure, first_delta_at: None };
+    if let Err(error) = inner.store.finish_run(finish).await {
+        warn!(%error, "run {run} could not be ended");
     }
 }
 
@@ -268,7 +292,8 @@ async fn finish_patiently(inner: &Inner, finish: FinishRun) -> Result<Option<Mes
             Err(error) => error,
         };
         maybe_done |= matches!(error, Error::OutcomeUnknown(_));
-        let passing = matches!(error, Error::Unavailable(_) | Error::OutcomeUnknown(_));
+        let passing =
+            matches!(error, Error::Unavailable(_) | Error::OutcomeUnknown(_) | Error::Full(_));
         if !passing || Instant::now() >= give_up {
             return Err(error);
         }

@@ -103,9 +103,6 @@ fn expectation(expected: Expected, found: &Value) -> (&'static str, String) {
         Expected::Bool => ("bool_type", "Input should be a valid boolean".into()),
         Expected::TextOrFalse => ("string_type", "Input should be a text, or false".into()),
         Expected::Texts => ("list_type", "Input should be a list of texts".into()),
-        Expected::OneOf(texts) => {
-            ("literal_error", format!("Input should be one of {}", texts.join(", ")))
-        }
         Expected::Integer { min, max } => match found.as_i64() {
             Some(number) if number < min => {
                 ("greater_than_equal", format!("Input should be greater than or equal to {min}"))
