@@ -149,7 +149,8 @@ noticed! {
     }
     a_store_that_takes_everything_for_old_is_noticed: ForgetsAge {
         store::old_deliveries_are_pruned_by_slices_the_oldest_first,
-        store::runs_that_a_server_carries_are_left_alone,
+        store::runs_of_this_and_of_live_servers_are_left_alone,
+        store::runs_of_a_server_that_fell_silent_are_interrupted,
     }
     a_store_that_allows_one_more_is_noticed: AllowsOneMore {
         accounts::a_burst_is_allowed_and_no_more,
