@@ -147,6 +147,8 @@ failures! {
     RunInterrupted = "RUN_INTERRUPTED",
     /// The agent will answer later.
     RunWaiting = "RUN_WAITING",
+    /// There was no space left to store the reply.
+    StorageFull = "ERROR_STORAGE_FULL",
     /// Nexo itself failed.
     Internal = "ERROR_INTERNAL",
 }

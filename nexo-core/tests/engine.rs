@@ -526,7 +526,9 @@ async fn a_thread_that_is_deleted_under_a_run_ends_the_run() {
     say.unbounded_send(delta("too late")).unwrap();
     drop(say);
 
-    assert_eq!(end(watch).await.state, RunState::Superseded);
+    let end = end(watch).await;
+    assert_eq!(end.state, RunState::Cancelled);
+    assert_eq!(end.failure.as_ref().unwrap().kind.key(), "RUN_CANCELLED");
 }
 
 #[tokio::test]

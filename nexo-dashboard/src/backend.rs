@@ -145,19 +145,22 @@ async fn open_postgres(_: &str, _: &Config, _: KeyRing) -> Result<Opened> {
 
 /// Makes sure that no other server works on the same file; held as long as this lives. The
 /// system gives it back however the process ends.
-pub(crate) struct ServerLock(#[allow(dead_code, reason = "held, not read")] Option<File>);
+pub(crate) struct ServerLock {
+    _held: Option<File>,
+}
 
 impl ServerLock {
     pub(crate) fn take(config: &Config) -> Result<Self> {
         match &config.database.target {
-            Target::Sqlite(path) => lock(path).map(|file| Self(Some(file))),
-            Target::Postgres(_) => Ok(Self(None)),
+            Target::Sqlite(path) => lock(path).map(|file| Self { _held: Some(file) }),
+            Target::Postgres(_) => Ok(Self { _held: None }),
         }
     }
 }
 
 fn lock(database: &Path) -> Result<File> {
-    let mut path = database.as_os_str().to_owned();
+    // A link to the file is the same file.
+    let mut path = database.canonicalize().unwrap_or_else(|_| database.to_owned()).into_os_string();
     path.push(".lock");
     let path = PathBuf::from(path);
     let shown = path.display();

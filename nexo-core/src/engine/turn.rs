@@ -22,7 +22,8 @@ const MAX_DELTA_BYTES: usize = 1024;
 const MAX_REPLY_BYTES: usize = 256 * 1024;
 /// For how long a finished run is offered to a store that is away.
 const FINISH_PATIENCE: Duration = Duration::from_secs(60);
-const FINISH_RETRY_EVERY: Duration = Duration::from_millis(250);
+const FINISH_RETRY_AFTER: Duration = Duration::from_millis(250);
+const MAX_FINISH_PAUSE: Duration = Duration::from_secs(4);
 
 /// Carries a run to its end. Whatever happens, the watchers are told an end.
 pub(super) async fn drive(inner: Arc<Inner>, start: RunStart, publisher: Publisher) {
@@ -257,16 +258,33 @@ async fn store(inner: &Inner, finish: FinishRun) -> RunEvent {
     }
     match finish_patiently(inner, finish).await {
         Ok(message) => end(state, message, failure),
-        Err(Error::Fenced) => {
-            let failure = Failure::new(FailureKind::RunSuperseded, "somebody else ended the run");
-            end(RunState::Superseded, None, Some(failure))
-        }
+        Err(Error::Fenced) => fenced(inner, run).await,
         Err(error) => {
             error!(%error, "the end of run {run} could not be stored");
-            let failure = Failure::new(FailureKind::Internal, "the reply could not be stored");
+            let failure = Failure::new(unstored(&error), "the reply could not be stored");
             give_up(inner, run, fence, failure.clone()).await;
             end(RunState::Failed, None, Some(failure))
         }
+    }
+}
+
+/// The end of a run that somebody else ended: by deleting what it belongs to, or by taking it
+/// or its thread over.
+async fn fenced(inner: &Inner, run: RunId) -> RunEvent {
+    let gone = inner.store.get_run(&Scope::Everything, run).await;
+    let (state, kind, why) = match gone {
+        Err(Error::RunNotFound) => {
+            (RunState::Cancelled, FailureKind::RunCancelled, "its thread was deleted")
+        }
+        _ => (RunState::Superseded, FailureKind::RunSuperseded, "somebody else ended the run"),
+    };
+    end(state, None, Some(Failure::new(kind, why)))
+}
+
+fn unstored(error: &Error) -> FailureKind {
+    match error {
+        Error::Full(_) => FailureKind::StorageFull,
+        _ => FailureKind::Internal,
     }
 }
 
@@ -284,7 +302,7 @@ async fn give_up(inner: &Inner, run: RunId, fence: i64, failure: Failure) {
 /// a database that restarts must not undo that.
 async fn finish_patiently(inner: &Inner, finish: FinishRun) -> Result<Option<Message>> {
     let give_up = Instant::now() + FINISH_PATIENCE;
-    let mut maybe_done = false;
+    let (mut maybe_done, mut pause) = (false, FINISH_RETRY_AFTER);
     loop {
         let error = match inner.store.finish_run(finish.clone()).await {
             Ok(message) => return Ok(message),
@@ -298,7 +316,8 @@ async fn finish_patiently(inner: &Inner, finish: FinishRun) -> Result<Option<Mes
             return Err(error);
         }
         warn!(%error, "the end of run {} is offered again", finish.run);
-        tokio::time::sleep(FINISH_RETRY_EVERY).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(MAX_FINISH_PAUSE);
     }
 }
 
