@@ -56,4 +56,9 @@ pub trait DeliveryStore: fmt::Debug + Send + Sync + 'static {
 
     /// Lists a run's deliveries, oldest first; none if the run is not in the scope.
     async fn list_deliveries(&self, scope: &Scope, run: RunId) -> Result<Vec<Delivery>>;
+
+    /// Deletes up to `limit` deliveries that were sent longer than `age` ago by the store's
+    /// clock, the oldest first, and gives how many it were. Fewer than `limit` means that
+    /// nothing is left to delete, or only what somebody else is deleting right now.
+    async fn prune_deliveries(&self, age: Duration, limit: u32) -> Result<u64>;
 }

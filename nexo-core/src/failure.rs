@@ -89,6 +89,15 @@ macro_rules! failures {
             pub fn find(key: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|kind| kind.key() == key)
             }
+
+            /// The kind that a store has kept under this key.
+            ///
+            /// A newer server on the same store may know kinds that this one does not. Its runs
+            /// and threads must stay readable here, so an unknown kind is [`Self::Internal`].
+            #[must_use]
+            pub fn from_stored(key: &str) -> Self {
+                Self::find(key).unwrap_or(Self::Internal)
+            }
         }
     };
 }
@@ -142,4 +151,15 @@ failures! {
     StorageFull = "ERROR_STORAGE_FULL",
     /// Nexo itself failed.
     Internal = "ERROR_INTERNAL",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_kind_that_nobody_knows_here_is_an_internal_failure() {
+        assert_eq!(FailureKind::from_stored("WEBHOOK_TIMEOUT"), FailureKind::WebhookTimeout);
+        assert_eq!(FailureKind::from_stored("FROM_THE_FUTURE"), FailureKind::Internal);
+    }
 }

@@ -52,7 +52,7 @@ pub use page::{Cursor, CursorPage, Page, PageRequest, position};
 pub use principal::{InvalidOwnerId, MAX_OWNER_CHARS, OwnerId, Principal, Scope};
 pub use runs::{FinishRun, Reply, Run, RunStart, RunState, RunStore, StartRun, StartedRun};
 pub use secret::{InvalidKeyRing, KeyRing, Secret};
-pub use servers::ServerStore;
+pub use servers::{SERVER_FORGOTTEN_AFTER, ServerStore};
 pub use store::{MemoryStore, Store};
 pub use subscribers::{
     PREVIEW_CHARS, Subscriber, SubscriberPosition, SubscriberStore, SubscriberSummary,

@@ -1,10 +1,13 @@
 //! Servers: who is alive, and what all servers on one store have to agree on.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 
 use crate::{Result, ServerId};
+
+/// After this much silence a server without running runs is forgotten.
+pub const SERVER_FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
 /// Where servers report.
 #[async_trait]
@@ -21,4 +24,11 @@ pub trait ServerStore: fmt::Debug + Send + Sync + 'static {
 
     /// Whether the store answers: `Ok` within the caller's patience means it does.
     async fn ping(&self) -> Result<()>;
+
+    /// Removes what has ended and nobody asks for any more, by the store's clock: keys that
+    /// have expired, replaced secrets whose overlap is over, and servers that were silent for
+    /// [`SERVER_FORGOTTEN_AFTER`] and have no run in state `running`.
+    ///
+    /// It changes nothing else: an app without its replaced secret is as old as before.
+    async fn prune(&self) -> Result<()>;
 }

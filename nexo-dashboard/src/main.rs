@@ -13,6 +13,7 @@ mod config;
 mod error;
 mod mail;
 mod ops;
+mod retention;
 mod secrets;
 mod serve;
 mod server;

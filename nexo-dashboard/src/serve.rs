@@ -5,7 +5,6 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use axum::{Router, middleware::from_fn};
 use hyper_util::server::graceful::GracefulShutdown;
 use metrics_exporter_prometheus::PrometheusHandle;
-use nexo_core::accounts::AccountStore;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -16,6 +15,7 @@ use crate::{
     error::{Context, Result},
     mail::{Carrier, Postman},
     ops::Ops,
+    retention::Retention,
     secrets::{self, Secrets},
     server, signals, telemetry, ui, welcome,
     wiring::{self, Parts, Stores},
@@ -23,7 +23,6 @@ use crate::{
 
 /// How long answers and background work may still take when no run is left.
 const LINGER: Duration = Duration::from_secs(5);
-const PRUNE_EVERY: Duration = Duration::from_secs(5 * 60);
 const METRICS_UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// Runs the server until it is told to stop.
@@ -85,7 +84,12 @@ impl<'a> Server<'a> {
         engine.sign_on().await.context("the server can't sign on")?;
         let router = self.router(&stop);
         let Self { config, backend, postman, metrics, .. } = self;
-        let work = background(postman, &backend, metrics, &stop);
+        let retention = Retention {
+            store: Arc::clone(&backend.store),
+            accounts: Arc::clone(&backend.accounts),
+            deliveries: config.delivery_retention,
+        };
+        let work = background(postman, retention, metrics, &stop);
         welcome::print(config, own, &mut io::stdout().lock())
             .unwrap_or_else(|error| warn!(%error, "nobody reads the standard output"));
         info!("listening on {own}");
@@ -120,24 +124,15 @@ impl<'a> Server<'a> {
 /// What goes on beside the requests, until `stop`.
 fn background(
     postman: Postman,
-    backend: &Backend,
+    retention: Retention,
     metrics: PrometheusHandle,
     stop: &CancellationToken,
 ) -> TaskTracker {
     let work = TaskTracker::new();
     work.spawn(postman.run(stop.clone()));
-    work.spawn(prune(Arc::clone(&backend.accounts), stop.clone()));
+    work.spawn(retention.run(stop.clone()));
     work.spawn(keep_metrics(metrics, stop.clone()));
     work
-}
-
-/// Forgets rate limits that nobody is near any more.
-async fn prune(store: Arc<dyn AccountStore>, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(PRUNE_EVERY)).await.is_some() {
-        if let Err(error) = store.prune_limits().await {
-            warn!(%error, "outdated rate limits can't be removed");
-        }
-    }
 }
 
 /// Without it, samples that nobody collects would pile up.

@@ -71,6 +71,8 @@ create table nexo_apps (
     updated_at timestamptz not null
 );
 create index nexo_apps_owner on nexo_apps (owner, created_at, id);
+create index nexo_apps_ending on nexo_apps (previous_secret_expires_at)
+    where previous_secret_expires_at is not null;
 
 create table nexo_agents (
     id uuid primary key,
@@ -95,6 +97,7 @@ create table nexo_keys (
     expires_at timestamptz
 );
 create index nexo_keys_app on nexo_keys (app_id);
+create index nexo_keys_ending on nexo_keys (expires_at) where expires_at is not null;
 
 -- Conversations -------------------------------------------------------------------------
 

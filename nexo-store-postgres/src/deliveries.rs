@@ -9,7 +9,7 @@ use sqlx::{postgres::PgRow, types::Json};
 use crate::{
     PostgresStore, SqlQuery,
     error::{at_commit, is_orphan},
-    row::{Columns, storable},
+    row::{Columns, interval, storable},
     scoped,
 };
 
@@ -34,6 +34,15 @@ const LIST: &str = concat!(
     " order by d.started_at, d.id"
 );
 
+/// The array is made once, so that no more go than were chosen. Rows that somebody has locked
+/// are being deleted already, and are not waited for.
+const PRUNE: &str = "
+    delete from nexo_deliveries where id = any (array(
+        select id from nexo_deliveries where started_at < now() - $1
+        order by started_at limit $2
+        for update skip locked
+    ))";
+
 #[async_trait]
 impl DeliveryStore for PostgresStore {
     async fn record_delivery(&self, delivery: Delivery) -> Result<()> {
@@ -49,6 +58,10 @@ impl DeliveryStore for PostgresStore {
     async fn list_deliveries(&self, scope: &Scope, run: RunId) -> Result<Vec<Delivery>> {
         let rows = self.read_all(scoped(LIST, scope).bind(run.as_uuid())).await?;
         rows.iter().map(read_delivery).collect()
+    }
+
+    async fn prune_deliveries(&self, age: Duration, limit: u32) -> Result<u64> {
+        self.write(sqlx::query(PRUNE).bind(interval(age)).bind(i64::from(limit))).await
     }
 }
 

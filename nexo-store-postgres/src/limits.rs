@@ -36,13 +36,6 @@ impl LimitStore for PostgresStore {
         }
     }
 
-    async fn peek_limit(&self, key: &str, rate: Rate) -> Result<LimitDecision> {
-        Ok(match self.wait(key, rate).await? {
-            Duration::ZERO => LimitDecision::Allowed,
-            retry_after => LimitDecision::Refused { retry_after },
-        })
-    }
-
     async fn prune_limits(&self) -> Result<()> {
         self.write(sqlx::query(PRUNE)).await.map(drop)
     }

@@ -1,15 +1,41 @@
 //! Servers, and the settings they agree on.
 
 use async_trait::async_trait;
-use nexo_core::{Error, Result, ServerId, ServerStore};
+use nexo_core::{Error, Result, SERVER_FORGOTTEN_AFTER, ServerId, ServerStore};
 
-use crate::{PostgresStore, row::Columns};
+use crate::{
+    PostgresStore,
+    row::{Columns, interval},
+};
 
 const BEAT: &str = "
     insert into nexo_servers (id, started_at, beat_at) values ($1, now(), now())
     on conflict (id) do update set beat_at = clock_timestamp()";
 
 const RETIRE: &str = "delete from nexo_servers where id = $1";
+
+/// What others are changing is left to the next time, here and below: an app is locked before
+/// its keys, as by whoever changes its secret, and nobody is waited for.
+const END_SECRETS: &str = "
+    update nexo_apps set previous_secret = null, previous_secret_expires_at = null
+    where id = any (array(
+        select id from nexo_apps where previous_secret_expires_at <= now()
+        for no key update skip locked
+    ))";
+
+const END_KEYS: &str = "
+    delete from nexo_keys where id = any (array(
+        select id from nexo_keys where expires_at <= now() for update skip locked
+    ))";
+
+const FORGET: &str = "
+    delete from nexo_servers where id = any (array(
+        select s.id from nexo_servers s
+        where s.beat_at < now() - $1 and not exists (
+            select 1 from nexo_runs r where r.server_id = s.id and r.state = 'running'
+        )
+        for update skip locked
+    ))";
 
 /// The `update` changes nothing, but it makes the row that stands come back.
 const PIN: &str = "
@@ -34,5 +60,11 @@ impl ServerStore for PostgresStore {
 
     async fn ping(&self) -> Result<()> {
         self.read_optional(sqlx::query("select 1")).await.map(drop)
+    }
+
+    async fn prune(&self) -> Result<()> {
+        self.write(sqlx::query(END_SECRETS)).await?;
+        self.write(sqlx::query(END_KEYS)).await?;
+        self.write(sqlx::query(FORGET).bind(interval(SERVER_FORGOTTEN_AFTER))).await.map(drop)
     }
 }

@@ -72,6 +72,8 @@ create table nexo_apps (
     updated_at integer not null
 ) strict;
 create index nexo_apps_owner on nexo_apps (owner, created_at, id);
+create index nexo_apps_ending on nexo_apps (previous_secret_expires_at)
+    where previous_secret_expires_at is not null;
 
 create table nexo_agents (
     id blob primary key,
@@ -96,6 +98,7 @@ create table nexo_keys (
     expires_at integer
 ) strict;
 create index nexo_keys_app on nexo_keys (app_id);
+create index nexo_keys_ending on nexo_keys (expires_at) where expires_at is not null;
 
 -- Conversations -------------------------------------------------------------------------
 

@@ -22,6 +22,11 @@ pub(crate) const INSERT: &str = "
 
 const LIST: &str = "select * from nexo_deliveries where run_id = ?1 order by started_at, id";
 
+pub(crate) const PRUNE: &str = "
+    delete from nexo_deliveries where id in (
+        select id from nexo_deliveries where started_at < ?1 order by started_at limit ?2
+    )";
+
 #[async_trait]
 impl DeliveryStore for SqliteStore {
     async fn record_delivery(&self, delivery: Delivery) -> Result<()> {
@@ -30,6 +35,10 @@ impl DeliveryStore for SqliteStore {
 
     async fn list_deliveries(&self, scope: &Scope, run: RunId) -> Result<Vec<Delivery>> {
         Ok(list(self, scope, run).await?)
+    }
+
+    async fn prune_deliveries(&self, age: Duration, limit: u32) -> Result<u64> {
+        self.write(move |tx| Box::pin(prune(tx, age, limit))).await
     }
 }
 
@@ -64,6 +73,11 @@ async fn list(store: &SqliteStore, scope: &Scope, run: RunId) -> error::Result<V
     }
     let rows = sqlx::query(LIST).bind(run.as_uuid()).fetch_all(&mut *snapshot).await?;
     rows.iter().map(read).collect()
+}
+
+async fn prune(tx: Tx<'_>, age: Duration, limit: u32) -> error::Result<u64> {
+    let prune = sqlx::query(PRUNE).bind(tx.now.minus(age).as_micros()).bind(limit);
+    Ok(prune.execute(tx.connection).await?.rows_affected())
 }
 
 /// A list of pairs: a header may come twice, and in an order.

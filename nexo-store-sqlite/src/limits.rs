@@ -5,7 +5,6 @@ use nexo_core::{
     Result,
     accounts::{LimitDecision, LimitStore, Rate},
 };
-use sqlx::SqliteConnection;
 
 use crate::{SqliteStore, Tx, error};
 
@@ -24,26 +23,14 @@ impl LimitStore for SqliteStore {
         self.write(move |tx| Box::pin(take(tx, key, rate))).await
     }
 
-    async fn peek_limit(&self, key: &str, rate: Rate) -> Result<LimitDecision> {
-        let mut reader = self.reader().await?;
-        let full_at = full_at(&mut reader, key).await?;
-        Ok(match rate.take(self.clock.now().as_micros(), full_at) {
-            Ok(_) => LimitDecision::Allowed,
-            Err(retry_after) => LimitDecision::Refused { retry_after },
-        })
-    }
-
     async fn prune_limits(&self) -> Result<()> {
         self.write(|tx| Box::pin(prune(tx))).await
     }
 }
 
-async fn full_at(connection: &mut SqliteConnection, key: &str) -> error::Result<Option<i64>> {
-    Ok(sqlx::query_scalar(FULL_AT).bind(key).fetch_optional(connection).await?)
-}
-
 async fn take(tx: Tx<'_>, key: String, rate: Rate) -> error::Result<LimitDecision> {
-    let full_at = full_at(tx.connection, &key).await?;
+    let full_at =
+        sqlx::query_scalar(FULL_AT).bind(&key).fetch_optional(&mut *tx.connection).await?;
     match rate.take(tx.now.as_micros(), full_at) {
         Ok(full_at) => {
             sqlx::query(TAKE).bind(key).bind(full_at).execute(tx.connection).await?;

@@ -10,13 +10,14 @@ use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 use crate::{SqliteStore, Tx, apps, columns::Columns, error, subscribers, threads};
 
 /// The thread carries what lists show of its newest message, so that they never look for it.
-/// There is one writer, so two messages can't take one number.
+/// There is one writer, so two messages can't take one number. Where the clock was put back,
+/// `max` keeps the times in the order of `seq`.
 const NUMBER: &str = "
     update nexo_threads
-    set next_seq = next_seq + 1, version = version + 1, updated_at = ?2,
-        last_message_at = ?2, last_message_preview = ?3
+    set next_seq = next_seq + 1, version = version + 1, updated_at = max(updated_at, ?2),
+        last_message_at = max(updated_at, ?2), last_message_preview = ?3
     where id = ?1
-    returning app_id, next_seq - 1 as seq, version";
+    returning app_id, next_seq - 1 as seq, version, updated_at";
 
 const INSERT: &str = "
     insert into nexo_messages
@@ -104,7 +105,7 @@ pub(crate) async fn say(
         .bind(said.content_json.as_str())
         .bind(said.run.map(|run| run.as_uuid()))
         .bind(numbered.try_get::<i64, _>("version")?)
-        .bind(now.as_micros())
+        .bind(numbered.try_get::<i64, _>("updated_at")?)
         .fetch_one(connection)
         .await?;
     read(&row)
@@ -166,8 +167,9 @@ async fn append(
     if thread.status == nexo_core::ThreadStatus::Deleted && !message.to_deleted {
         return Err(Error::Conflict("the thread is deleted").into());
     }
+    let now = tx.now.max(thread.updated_at);
     if message.role == Role::User {
-        hear(tx.connection, &thread, tx.now).await?;
+        hear(tx.connection, &thread, now).await?;
     }
     let said = Utterance {
         role: message.role,
@@ -175,7 +177,7 @@ async fn append(
         content_json: &message.content_json,
         run: None,
     };
-    say(tx.connection, thread.id, said, tx.now).await
+    say(tx.connection, thread.id, said, now).await
 }
 
 /// Notes that the thread's customer speaks, who becomes its subscriber if they were not yet.
@@ -226,7 +228,18 @@ fn read(row: &SqliteRow) -> error::Result<Message> {
 
 #[cfg(test)]
 mod tests {
-    use nexo_core::{AppStore, NewApp, NewThread, SubscriberStore, ThreadStore};
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicI64, Ordering},
+        },
+        time::Duration,
+    };
+
+    use nexo_core::{
+        AppStore, Clock, FinishRun, NewApp, NewThread, Reply, RunState, RunStore, ServerId,
+        StartRun, SubscriberStore, ThreadChanges, ThreadStore,
+    };
 
     use super::*;
     use crate::testing::{execute, fresh_store};
@@ -247,5 +260,58 @@ mod tests {
         let carl = store.get_subscriber(&everything, app, healed).await.unwrap();
         assert_eq!(carl.customer_id, "carl");
         assert_eq!(carl.last_message_at, Some(said.created_at));
+    }
+
+    /// A clock that somebody puts back by a second each time it is asked.
+    #[derive(Debug)]
+    struct PutBack(AtomicI64);
+
+    impl Clock for PutBack {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_micros(self.0.fetch_sub(1_000_000, Ordering::SeqCst))
+        }
+    }
+
+    #[tokio::test]
+    async fn times_in_a_thread_do_not_run_backwards() {
+        let clock = Arc::new(PutBack(AtomicI64::new(1_767_225_600_000_000)));
+        let (store, _directory) = fresh_store().await;
+        let store = store.with_clock(clock);
+        let all = Scope::Everything;
+        let app = store.create_app(NewApp::new("ann".parse().unwrap(), "Shop")).await.unwrap().id;
+        let carl = NewThread { customer_id: Some("carl".into()), ..NewThread::default() };
+        let made = store.create_thread(&all, app, carl).await.unwrap().0;
+        let start = StartRun {
+            run: RunId::new(),
+            app,
+            thread: made.id,
+            server: ServerId::new(),
+            history: 10,
+            deadline: Duration::from_secs(60),
+        };
+
+        let hello = NewMessage::new(Role::User, "Hello");
+        let said = store.append_message(&all, app, made.id, hello).await.unwrap();
+        let run = start.run;
+        store.start_run(&all, start).await.unwrap();
+        let reply = Reply { content: "Hi".into(), content_json: JsonObject::empty() };
+        let finish = FinishRun {
+            run,
+            fence: 1,
+            state: RunState::Completed,
+            reply: Some(reply),
+            failure: None,
+            first_delta_at: None,
+        };
+        let replied = store.finish_run(finish).await.unwrap().unwrap();
+        let rename = ThreadChanges { title: Some(Some("New".into())), ..ThreadChanges::default() };
+        let renamed = store.update_thread(&all, made.id, rename).await.unwrap();
+
+        let times = [made.updated_at, said.created_at, replied.created_at, renamed.updated_at];
+        assert!(times.is_sorted(), "{times:?}");
+        let carl = store.get_subscriber(&all, app, made.subscriber.unwrap()).await.unwrap();
+        assert_eq!(carl.last_message_at, Some(said.created_at));
+        let run = store.get_run(&all, run).await.unwrap();
+        assert!(run.finished_at >= Some(run.created_at));
     }
 }

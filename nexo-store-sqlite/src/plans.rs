@@ -4,7 +4,8 @@ use nexo_core::{AppId, Scope, SubscriberId, ThreadFilter};
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::{
-    SqliteStore, deliveries, mails, messages, runs, subscribers, testing::fresh_store, threads,
+    SqliteStore, deliveries, mails, messages, runs, servers, subscribers, testing::fresh_store,
+    threads,
 };
 
 /// How SQLite answers the statement, step by step.
@@ -40,7 +41,10 @@ async fn frequent_statements_seek() {
         runs::FINISHABLE,
         threads::GET,
         deliveries::INSERT,
+        deliveries::PRUNE,
         mails::DUE,
+        servers::END_SECRETS,
+        servers::END_KEYS,
     ] {
         assert_sought(&plan(&store, statement).await);
     }

@@ -1,7 +1,7 @@
 //! Servers, and what they have to agree on.
 
 use async_trait::async_trait;
-use nexo_core::{Result, ServerId, ServerStore};
+use nexo_core::{Result, SERVER_FORGOTTEN_AFTER, ServerId, ServerStore};
 
 use crate::{SqliteStore, Tx, error};
 
@@ -15,6 +15,19 @@ const PIN: &str = "
     insert into nexo_settings (name, value) values (?1, ?2) on conflict (name) do nothing";
 
 const SETTING: &str = "select value from nexo_settings where name = ?1";
+
+pub(crate) const END_SECRETS: &str = "
+    update nexo_apps set previous_secret = null, previous_secret_expires_at = null
+    where previous_secret_expires_at <= ?1";
+
+pub(crate) const END_KEYS: &str = "delete from nexo_keys where expires_at <= ?1";
+
+/// There are few servers.
+const FORGET: &str = "
+    delete from nexo_servers
+    where beat_at < ?1 and not exists (
+        select 1 from nexo_runs r where r.server_id = nexo_servers.id and r.state = 'running'
+    )";
 
 const PING: &str = "select 1";
 
@@ -39,6 +52,10 @@ impl ServerStore for SqliteStore {
         sqlx::query(PING).execute(&mut *reader).await.map_err(error::Problem::from)?;
         self.write(|tx| Box::pin(ping(tx))).await
     }
+
+    async fn prune(&self) -> Result<()> {
+        self.write(|tx| Box::pin(prune(tx))).await
+    }
 }
 
 async fn beat(tx: Tx<'_>, server: ServerId) -> error::Result<()> {
@@ -60,4 +77,40 @@ async fn pin(tx: Tx<'_>, name: String, value: String) -> error::Result<String> {
 async fn ping(tx: Tx<'_>) -> error::Result<()> {
     sqlx::query(PING).execute(tx.connection).await?;
     Ok(())
+}
+
+async fn prune(tx: Tx<'_>) -> error::Result<()> {
+    for (statement, before) in
+        [(END_SECRETS, tx.now), (END_KEYS, tx.now), (FORGET, tx.now.minus(SERVER_FORGOTTEN_AFTER))]
+    {
+        sqlx::query(statement).bind(before.as_micros()).execute(&mut *tx.connection).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use nexo_core::{ManualClock, Timestamp};
+
+    use super::*;
+    use crate::testing::fresh_store;
+
+    #[tokio::test]
+    async fn a_server_that_was_silent_for_a_day_is_forgotten() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(0)));
+        let (store, _directory) = fresh_store().await;
+        let store = store.with_clock(clock.clone());
+        let (gone, live) = (ServerId::new(), ServerId::new());
+        store.beat(gone).await.unwrap();
+        clock.advance(SERVER_FORGOTTEN_AFTER + Duration::from_secs(1));
+        store.beat(live).await.unwrap();
+
+        store.prune().await.unwrap();
+
+        let mut reader = store.reader().await.unwrap();
+        let known = sqlx::query_scalar::<_, uuid::Uuid>("select id from nexo_servers");
+        assert_eq!(known.fetch_all(&mut *reader).await.unwrap(), [live.as_uuid()]);
+    }
 }

@@ -16,11 +16,15 @@ const RESOLVE: &str = "
     insert into nexo_subscribers
         (id, app_id, customer_id, display_name, search, metadata, created_at, last_seen_at)
     values (?1, ?2, ?3, ?3, ?4, '{}', ?5, ?5)
-    on conflict (app_id, customer_id) do update set last_seen_at = excluded.last_seen_at
+    on conflict (app_id, customer_id) do update
+        set last_seen_at = max(coalesce(last_seen_at, 0), excluded.last_seen_at)
     returning id";
 
 const SPOKE: &str = "
-    update nexo_subscribers set last_seen_at = ?2, last_message_at = ?2 where id = ?1";
+    update nexo_subscribers
+    set last_seen_at = max(coalesce(last_seen_at, 0), ?2),
+        last_message_at = max(coalesce(last_message_at, 0), ?2)
+    where id = ?1";
 
 const GET: &str = "select * from nexo_subscribers where app_id = ?1 and id = ?2";
 

@@ -24,7 +24,7 @@ const ATTACH: &str = "update nexo_threads set subscriber_id = ?2 where id = ?1";
 
 const UPDATE: &str = "
     update nexo_threads
-    set title = ?2, status = ?3, updated_at = ?4, version = version + 1
+    set title = ?2, status = ?3, updated_at = max(updated_at, ?4), version = version + 1
     where id = ?1
     returning *";
 

@@ -60,9 +60,6 @@ pub trait LimitStore: fmt::Debug + Send + Sync + 'static {
     /// Many at once never get more than the rate allows. See [`Rate::take`].
     async fn take_limit(&self, key: &str, rate: Rate) -> Result<LimitDecision>;
 
-    /// Whether one more would be allowed, without counting it.
-    async fn peek_limit(&self, key: &str, rate: Rate) -> Result<LimitDecision>;
-
     /// Forgets every key whose allowance is whole again.
     async fn prune_limits(&self) -> Result<()>;
 }

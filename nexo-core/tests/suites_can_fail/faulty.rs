@@ -33,6 +33,7 @@ pub(crate) enum Fault {
     AllowsTwins,
     IgnoresConditions,
     LeasesNothing,
+    ForgetsAge,
     AllowsOneMore,
 }
 
@@ -67,7 +68,7 @@ macro_rules! unspoilt {
 }
 
 unspoilt! {
-    (), u32, &OwnerId, AppId, AgentId, SubscriberId, ThreadId, MessageId, RunId, UserId, MailId,
+    (), u32, u64, &OwnerId, AppId, AgentId, SubscriberId, ThreadId, MessageId, RunId, UserId, MailId,
     NewApp, App, Agent, Vec<Agent>, Subscriber, Thread, ThreadChanges, MessageRange, PageRequest,
     StartRun, StartedRun, Run, Vec<RunId>, User, Option<User>, MailKind, Vec<Mail>, String,
     LimitDecision, Delivery,
@@ -259,7 +260,7 @@ impl Passing for UserChanges {
 
 impl Passing for Duration {
     fn spoil(self, fault: Fault) -> Self {
-        if fault == Fault::LeasesNothing { Self::ZERO } else { self }
+        if matches!(fault, Fault::LeasesNothing | Fault::ForgetsAge) { Self::ZERO } else { self }
     }
 }
 
@@ -338,12 +339,14 @@ passing! {
     DeliveryStore {
         fn record_delivery(delivery: Delivery) -> ();
         fn list_deliveries(scope: &Scope, run: RunId) -> Vec<Delivery>;
+        fn prune_deliveries(age: Duration, limit: u32) -> u64;
     }
     ServerStore {
         fn beat(server: ServerId) -> ();
         fn retire(server: ServerId) -> ();
         fn pin_setting(name: &str, value: &str) -> String;
         fn ping() -> ();
+        fn prune() -> ();
     }
     UserStore {
         fn create_user(user: NewUser) -> User;
@@ -361,7 +364,6 @@ passing! {
     }
     LimitStore {
         fn take_limit(key: &str, rate: Rate) -> LimitDecision;
-        fn peek_limit(key: &str, rate: Rate) -> LimitDecision;
         fn prune_limits() -> ();
     }
 }

@@ -147,9 +147,13 @@ noticed! {
         accounts::a_queued_mail_is_claimed_once,
         accounts::mails_claimed_at_once_go_to_one_each,
     }
+    a_store_that_takes_everything_for_old_is_noticed: ForgetsAge {
+        store::old_deliveries_are_pruned_by_slices_the_oldest_first,
+        store::runs_of_this_and_of_live_servers_are_left_alone,
+        store::runs_of_a_server_that_fell_silent_are_interrupted,
+    }
     a_store_that_allows_one_more_is_noticed: AllowsOneMore {
         accounts::a_burst_is_allowed_and_no_more,
         accounts::fifty_takes_at_once_never_exceed_the_burst,
-        accounts::peeking_does_not_count,
     }
 }

@@ -15,7 +15,7 @@ mod sources;
 #[cfg(test)]
 mod tests;
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, time::Duration};
 
 pub(crate) use api::{ApiOptions, LoopbackRule, Webhooks};
 pub(crate) use database::{Database, Target};
@@ -35,6 +35,8 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     pub(crate) listen: Listen,
     pub(crate) database: Database,
+    /// How long deliveries are kept.
+    pub(crate) delivery_retention: Duration,
     pub(crate) secrets: GivenSecrets,
     pub(crate) accounts: Accounts,
     pub(crate) backend_url: Option<Url>,
@@ -61,6 +63,7 @@ impl Config {
             production: reader.switch("PRODUCTION", false),
             listen: Listen::read(&mut reader),
             database: Database::read(&mut reader, &data_dir),
+            delivery_retention: days(&mut reader, "RETENTION_DELIVERIES_DAYS", 30),
             data_dir,
             secrets: GivenSecrets::read(&mut reader),
             accounts: Accounts::read(&mut reader),
@@ -139,6 +142,10 @@ impl Config {
         }
         Ok(())
     }
+}
+
+fn days(reader: &mut Reader<'_>, name: &'static str, default: u64) -> Duration {
+    Duration::from_secs(reader.number(name, default, 1, 36_500) * 24 * 3_600)
 }
 
 fn refusal(what: &str, lines: &[String]) -> Failure {

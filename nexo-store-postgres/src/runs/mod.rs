@@ -93,8 +93,6 @@ fn read_state(name: &str) -> Result<RunState> {
     RunState::find(name).ok_or(Error::Corrupt("run state"))
 }
 
-/// A newer server on the same tables may know kinds of failure that this one doesn't.
 fn read_failure(key: Option<&str>, detail: Option<String>) -> Option<Failure> {
-    let kind = FailureKind::find(key?).unwrap_or(FailureKind::Internal);
-    Some(Failure::new(kind, detail.unwrap_or_default()))
+    Some(Failure::new(FailureKind::from_stored(key?), detail.unwrap_or_default()))
 }

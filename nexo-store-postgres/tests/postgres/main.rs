@@ -9,6 +9,7 @@ mod lost_connections;
 mod migrations;
 mod plans;
 mod races;
+mod retention;
 mod room;
 mod secrets;
 mod statements;

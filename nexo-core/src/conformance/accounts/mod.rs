@@ -66,7 +66,6 @@ suite! { $
         a_burst_is_allowed_and_no_more,
         fifty_takes_at_once_never_exceed_the_burst,
         a_refused_take_does_not_count,
-        peeking_does_not_count,
         each_key_counts_for_itself,
         pruning_forgets_no_limit_that_still_holds,
     }

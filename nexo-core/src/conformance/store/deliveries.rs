@@ -95,6 +95,25 @@ pub(super) async fn deliveries_outside_the_scope_are_not_listed(store: Arc<dyn S
     assert!(list(&store, RunId::new()).await.is_empty());
 }
 
+pub(super) async fn old_deliveries_are_pruned_by_slices_the_oldest_first(store: Arc<dyn Store>) {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let run = Room::new(&store).await.started().await.run;
+    let mut sent = Vec::new();
+    for hours in [5, 4, 3, 2, 0] {
+        let started_at = run.created_at.minus(HOUR * hours);
+        sent.push(Delivery { started_at, ..refused(&run) });
+    }
+    // The newest is kept first: in which order they came must not matter.
+    for one in sent.iter().rev() {
+        store.record_delivery(one.clone()).await.unwrap();
+    }
+
+    for (limit, pruned, left) in [(0, 0, 5), (3, 3, 2), (3, 1, 1), (3, 0, 1)] {
+        assert_eq!(store.prune_deliveries(HOUR, limit).await.unwrap(), pruned);
+        assert_eq!(list(&store, run.id).await, sent[sent.len() - left..]);
+    }
+}
+
 pub(super) async fn a_delivery_whose_run_is_gone_is_dropped(store: Arc<dyn Store>) {
     let room = Room::new(&store).await;
     let run = room.started().await.run;

@@ -62,6 +62,26 @@ pub(super) async fn a_replaced_secret_stays_a_key_until_its_overlap_ends(store: 
     .await;
 }
 
+pub(super) async fn a_replaced_secret_is_forgotten_after_its_overlap(store: Arc<dyn Store>) {
+    let ending = app_with_secret(&store, "old").await.id;
+    let lasting = app_with_secret(&store, "old").await.id;
+    change(&store, ending, Some("new"), Duration::from_millis(200)).await;
+    change(&store, lasting, Some("new"), LONG).await;
+    let app = |app| store.get_app(&Scope::Everything, app);
+    let (ending_before, lasting_before) = (app(ending).await.unwrap(), app(lasting).await.unwrap());
+
+    eventually("the overlap's end", || async {
+        store.prune().await.unwrap();
+        app(ending).await.unwrap().previous_secret.is_none()
+    })
+    .await;
+
+    assert_eq!(app(ending).await.unwrap(), App { previous_secret: None, ..ending_before });
+    assert_eq!(opening(&store, ending, &["old", "new"]).await, ["new"]);
+    assert_eq!(app(lasting).await.unwrap(), lasting_before);
+    assert_eq!(opening(&store, lasting, &["old", "new"]).await, ["old", "new"]);
+}
+
 pub(super) async fn without_an_overlap_a_replaced_secret_ends_at_once(store: Arc<dyn Store>) {
     let app = app_with_secret(&store, "old").await.id;
 

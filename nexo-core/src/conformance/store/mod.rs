@@ -57,6 +57,7 @@ suite! { $
     keys {
         the_webhook_secret_is_a_key,
         a_replaced_secret_stays_a_key_until_its_overlap_ends,
+        a_replaced_secret_is_forgotten_after_its_overlap,
         without_an_overlap_a_replaced_secret_ends_at_once,
         clearing_the_secret_takes_both_keys_away,
         setting_the_same_secret_again_leaves_its_key,
@@ -140,6 +141,7 @@ suite! { $
         a_delivery_comes_back_byte_for_byte,
         deliveries_are_listed_oldest_first,
         deliveries_outside_the_scope_are_not_listed,
+        old_deliveries_are_pruned_by_slices_the_oldest_first,
         a_delivery_whose_run_is_gone_is_dropped,
     }
     servers {
@@ -154,7 +156,9 @@ suite! { $
         a_pinned_setting_stands,
         settings_pinned_at_once_are_the_same_for_all,
         a_server_may_report_in_any_order,
-    }    races {
+        pruning_leaves_live_servers_alone,
+    }
+    races {
         a_thread_may_be_deleted_while_it_is_used,
         an_app_may_be_deleted_while_it_is_used,
         a_subscriber_who_returns_while_their_last_thread_is_deleted_stays,

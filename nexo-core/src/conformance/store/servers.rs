@@ -164,3 +164,14 @@ pub(super) async fn a_server_may_report_in_any_order(store: Arc<dyn Store>) {
     store.retire(server).await.unwrap();
     store.beat(server).await.unwrap();
 }
+
+pub(super) async fn pruning_leaves_live_servers_alone(store: Arc<dyn Store>) {
+    let room = Room::new(&store).await;
+    let run = room.started().await.run;
+    store.beat(server_of(&run)).await.unwrap();
+
+    store.prune().await.unwrap();
+
+    assert!(interrupt(&store, LONG).await.is_empty());
+    assert_eq!(room.run(run.id).await, run);
+}

@@ -13,8 +13,10 @@ use crate::{
 
 impl State {
     /// Appends a message to a thread that was found in this step, and touches the thread.
+    /// Where the clock was put back, the times stay in the order of `seq`.
     pub(super) fn append(&mut self, thread: ThreadId, new: NewMessage, now: Timestamp) -> Message {
         let row = self.found_thread(thread);
+        let now = now.max(row.thread.updated_at);
         let message = Message {
             id: MessageId::new(),
             thread,
@@ -40,8 +42,8 @@ impl State {
         });
         if let Some(subscriber) = subscriber {
             self.change_subscriber(subscriber, |subscriber| {
-                subscriber.last_seen_at = Some(now);
-                subscriber.last_message_at = Some(now);
+                subscriber.last_seen_at = subscriber.last_seen_at.max(Some(now));
+                subscriber.last_message_at = subscriber.last_message_at.max(Some(now));
             });
         }
     }
@@ -85,6 +87,7 @@ impl MessageStore for MemoryStore {
             if row.thread.status == ThreadStatus::Deleted && !message.to_deleted {
                 return Err(Error::Conflict("the thread is deleted"));
             }
+            let now = now.max(row.thread.updated_at);
             if message.role == Role::User {
                 state.hear_customer(thread, now);
             }
@@ -120,8 +123,19 @@ impl MessageStore for MemoryStore {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicI64, Ordering},
+        },
+        time::Duration,
+    };
+
     use super::*;
-    use crate::{AppStore, NewApp, NewThread, SubscriberStore, ThreadStore};
+    use crate::{
+        AppStore, Clock, FinishRun, JsonObject, NewApp, NewThread, Reply, RunId, RunState,
+        RunStore, ServerId, StartRun, SubscriberStore, ThreadChanges, ThreadStore,
+    };
 
     #[tokio::test]
     async fn a_thread_from_before_subscribers_gets_its_own_when_the_customer_speaks() {
@@ -145,5 +159,57 @@ mod tests {
         let threads =
             store.list_subscriber_threads(&all, app, healed, None, 10).await.unwrap().items;
         assert_eq!(threads.len(), 1);
+    }
+
+    /// A clock that somebody puts back by a second each time it is asked.
+    #[derive(Debug)]
+    struct PutBack(AtomicI64);
+
+    impl Clock for PutBack {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_micros(self.0.fetch_sub(1_000_000, Ordering::SeqCst))
+        }
+    }
+
+    #[tokio::test]
+    async fn times_in_a_thread_do_not_run_backwards() {
+        let clock = Arc::new(PutBack(AtomicI64::new(1_767_225_600_000_000)));
+        let store = MemoryStore::with_clock(clock);
+        let all = Scope::Everything;
+        let app = store.create_app(NewApp::new("ann".parse().unwrap(), "Shop")).await.unwrap().id;
+        let carl = NewThread { customer_id: Some("carl".into()), ..NewThread::default() };
+        let made = store.create_thread(&all, app, carl).await.unwrap().0;
+        let start = StartRun {
+            run: RunId::new(),
+            app,
+            thread: made.id,
+            server: ServerId::new(),
+            history: 10,
+            deadline: Duration::from_secs(60),
+        };
+
+        let hello = NewMessage::new(Role::User, "Hello");
+        let said = store.append_message(&all, app, made.id, hello).await.unwrap();
+        let run = start.run;
+        store.start_run(&all, start).await.unwrap();
+        let reply = Reply { content: "Hi".into(), content_json: JsonObject::empty() };
+        let finish = FinishRun {
+            run,
+            fence: 1,
+            state: RunState::Completed,
+            reply: Some(reply),
+            failure: None,
+            first_delta_at: None,
+        };
+        let replied = store.finish_run(finish).await.unwrap().unwrap();
+        let rename = ThreadChanges { title: Some(Some("New".into())), ..ThreadChanges::default() };
+        let renamed = store.update_thread(&all, made.id, rename).await.unwrap();
+
+        let times = [made.updated_at, said.created_at, replied.created_at, renamed.updated_at];
+        assert!(times.is_sorted(), "{times:?}");
+        let carl = store.get_subscriber(&all, app, made.subscriber.unwrap()).await.unwrap();
+        assert_eq!(carl.last_message_at, Some(said.created_at));
+        let run = store.get_run(&all, run).await.unwrap();
+        assert!(run.finished_at >= Some(run.created_at));
     }
 }

@@ -153,7 +153,7 @@ impl RunStore for MemoryStore {
                 reply: reply.as_ref().map(|message| message.id),
                 failure: finish.failure,
                 first_delta_at: finish.first_delta_at,
-                finished_at: Some(now),
+                finished_at: Some(now.max(run.created_at)),
                 ..run
             });
             Ok(reply)
@@ -177,7 +177,7 @@ impl RunStore for MemoryStore {
                 state.end_run(Run {
                     state: RunState::Failed,
                     failure: Some(Failure::interrupted()),
-                    finished_at: Some(now),
+                    finished_at: Some(now.max(run.created_at)),
                     ..run
                 });
             }

@@ -1,9 +1,20 @@
 //! Servers.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 
-use super::MemoryStore;
-use crate::{Result, ServerId, ServerStore};
+use super::{MemoryStore, state::State};
+use crate::{Result, SERVER_FORGOTTEN_AFTER, ServerId, ServerStore, Timestamp};
+
+impl State {
+    /// Forgets the servers that have not beaten since `alive` and run nothing.
+    fn forget_servers(&mut self, alive: Timestamp) {
+        let running = self.running.iter().filter_map(|run| self.runs.get(run)?.run.server);
+        let busy: HashSet<ServerId> = running.collect();
+        self.beats.retain(|server, beat| *beat >= alive || busy.contains(server));
+    }
+}
 
 #[async_trait]
 impl ServerStore for MemoryStore {
@@ -26,5 +37,39 @@ impl ServerStore for MemoryStore {
 
     async fn ping(&self) -> Result<()> {
         Ok(())
+    }
+
+    async fn prune(&self) -> Result<()> {
+        self.step(|state, now| {
+            for row in state.apps.values_mut() {
+                row.app.previous_secret.take_if(|previous| previous.expires_at <= now);
+                row.keys.retain(|key| key.expires_at.is_none_or(|end| end > now));
+            }
+            state.forget_servers(now.minus(SERVER_FORGOTTEN_AFTER));
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::ManualClock;
+
+    #[tokio::test]
+    async fn a_server_that_was_silent_for_a_day_is_forgotten() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(0)));
+        let store = MemoryStore::with_clock(clock.clone());
+        let (gone, live) = (ServerId::new(), ServerId::new());
+        store.beat(gone).await.unwrap();
+        clock.advance(SERVER_FORGOTTEN_AFTER + Duration::from_secs(1));
+        store.beat(live).await.unwrap();
+
+        store.prune().await.unwrap();
+
+        let known = store.step(|state, _| state.beats.keys().copied().collect::<Vec<_>>());
+        assert_eq!(known, [live]);
     }
 }

@@ -24,7 +24,9 @@ impl State {
     ) -> SubscriberId {
         let known = self.owning_app(app).customers.get(customer_id).copied();
         let id = known.unwrap_or_else(|| self.insert_subscriber(app, customer_id, now));
-        self.change_subscriber(id, |subscriber| subscriber.last_seen_at = Some(now));
+        self.change_subscriber(id, |subscriber| {
+            subscriber.last_seen_at = subscriber.last_seen_at.max(Some(now));
+        });
         id
     }
 

@@ -39,7 +39,7 @@ impl Thread {
     }
 
     pub(super) fn touch(&mut self, now: Timestamp) {
-        self.updated_at = now;
+        self.updated_at = self.updated_at.max(now);
         self.version += 1;
     }
 

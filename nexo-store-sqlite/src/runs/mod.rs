@@ -1,5 +1,7 @@
 //! Runs: started and finished in one transaction each.
 
+mod orphans;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,7 +14,7 @@ use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     SqliteStore, Tx, agents, apps,
-    columns::{Columns, corrupt},
+    columns::Columns,
     error,
     messages::{self, Utterance},
     threads,
@@ -39,7 +41,7 @@ pub(crate) const FINISHABLE: &str = "
 const FINISH: &str = "
     update nexo_runs
     set state = ?2, reply_id = ?3, failure_key = ?4, failure_detail = ?5, first_delta_at = ?6,
-        finished_at = ?7, version = ?8
+        finished_at = max(created_at, ?7), version = ?8
     where id = ?1";
 
 const GET: &str = "
@@ -48,15 +50,6 @@ const GET: &str = "
     join nexo_threads t on t.id = r.thread_id
     join nexo_apps a on a.id = r.app_id
     where r.id = ?1";
-
-/// A server that never reported, or has retired, is as silent as one that died. Of the asking
-/// server's own runs these are the old ones, carried or not.
-const ORPHANS: &str = "
-    select r.* from nexo_runs r
-    left join nexo_servers s on s.id = r.server_id
-    where r.state = 'running' and case r.server_id when ?1 then r.created_at < ?2
-        else s.beat_at is null or s.beat_at < ?2 end
-    order by r.id";
 
 #[async_trait]
 impl RunStore for SqliteStore {
@@ -81,7 +74,7 @@ impl RunStore for SqliteStore {
         silence: Duration,
     ) -> Result<Vec<RunId>> {
         let carried = carried.to_vec();
-        self.write(move |tx| Box::pin(interrupt(tx, server, carried, silence))).await
+        self.write(move |tx| Box::pin(orphans::interrupt(tx, server, carried, silence))).await
     }
 }
 
@@ -200,32 +193,10 @@ async fn store_end(
     Ok(())
 }
 
-async fn interrupt(
-    tx: Tx<'_>,
-    server: ServerId,
-    carried: Vec<RunId>,
-    silence: Duration,
-) -> error::Result<Vec<RunId>> {
-    let rows = sqlx::query(ORPHANS)
-        .bind(server.as_uuid())
-        .bind(tx.now.minus(silence).as_micros())
-        .fetch_all(&mut *tx.connection)
-        .await?;
-    let mut orphans = rows.iter().map(read).collect::<error::Result<Vec<_>>>()?;
-    orphans.retain(|run| run.server != Some(server) || !carried.contains(&run.id));
-    for orphan in &orphans {
-        let failure = Some(Failure::interrupted());
-        let ended = Run { state: RunState::Failed, failure, ..orphan.clone() };
-        store_end(tx.connection, &ended, tx.now).await?;
-    }
-    Ok(orphans.iter().map(|run| run.id).collect())
-}
-
 fn read_failure(row: &SqliteRow) -> error::Result<Option<Failure>> {
     let Some(key) = row.try_get::<Option<&str>, _>("failure_key")? else { return Ok(None) };
-    let kind = FailureKind::find(key).ok_or_else(|| corrupt("failure_key"))?;
     let detail: Option<String> = row.try_get("failure_detail")?;
-    Ok(Some(Failure::new(kind, detail.unwrap_or_default())))
+    Ok(Some(Failure::new(FailureKind::from_stored(key), detail.unwrap_or_default())))
 }
 
 fn read(row: &SqliteRow) -> error::Result<Run> {
@@ -283,6 +254,19 @@ mod tests {
         let refused = store.start_run(&EVERYTHING, start).await;
 
         assert!(matches!(refused, Err(Error::ThreadHeld(_))));
+    }
+
+    #[tokio::test]
+    async fn a_failure_that_only_a_newer_server_knows_leaves_the_run_readable() {
+        let (store, start, _directory) = asked().await;
+        let run = start.run;
+        store.start_run(&EVERYTHING, start).await.unwrap();
+        let ended = "update nexo_runs set state = 'failed', failure_key = 'FROM_THE_FUTURE'";
+        execute(&store, ended).await;
+
+        let run = store.get_run(&EVERYTHING, run).await.unwrap();
+
+        assert_eq!(run.failure.unwrap().kind, FailureKind::Internal);
     }
 
     #[tokio::test]

@@ -1,0 +1,48 @@
+//! What goes by itself, and what a newer server leaves behind.
+
+use nexo_core::{FailureKind, RunStore as _, Scope, ServerId, ServerStore as _};
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use crate::room::Room;
+
+/// Brings about what no method of the store does.
+async fn execute(room: &Room, sql: &'static str) {
+    sqlx::raw_sql(sql).execute(room.store.pool()).await.unwrap();
+}
+
+async fn servers(room: &Room) -> Vec<Uuid> {
+    let rows = sqlx::query("select id from nexo_servers").fetch_all(room.store.pool()).await;
+    rows.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+#[tokio::test]
+async fn a_server_that_was_silent_for_a_day_is_forgotten_unless_it_has_a_run() {
+    let room = Room::new().await;
+    room.say("Hello").await.unwrap();
+    let busy = room.start().await.run.server.unwrap();
+    room.store.beat(busy).await.unwrap();
+    room.store.beat(ServerId::new()).await.unwrap();
+    execute(&room, "update nexo_servers set beat_at = now() - interval '25 hours'").await;
+    let live = ServerId::new();
+    room.store.beat(live).await.unwrap();
+
+    room.store.prune().await.unwrap();
+
+    let (mut known, mut expected) = (servers(&room).await, vec![busy.as_uuid(), live.as_uuid()]);
+    known.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(known, expected);
+}
+
+#[tokio::test]
+async fn a_failure_that_only_a_newer_server_knows_leaves_the_run_readable() {
+    let room = Room::new().await;
+    room.say("Hello").await.unwrap();
+    let run = room.start().await.run.id;
+    execute(&room, "update nexo_runs set state = 'failed', failure_key = 'FROM_THE_FUTURE'").await;
+
+    let run = room.store.get_run(&Scope::Everything, run).await.unwrap();
+
+    assert_eq!(run.failure.unwrap().kind, FailureKind::Internal);
+}
