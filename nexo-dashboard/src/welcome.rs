@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
 };
 
-use crate::config::Config;
+use crate::{config::Config, ui};
 
 /// Greets whoever started the server.
 pub(crate) fn print(config: &Config, own: SocketAddr, out: &mut impl Write) -> io::Result<()> {
@@ -27,7 +27,8 @@ pub(crate) fn print(config: &Config, own: SocketAddr, out: &mut impl Write) -> i
     writeln!(out)?;
     writeln!(out, "Three things to try:")?;
     writeln!(out, "  - nexo-dashboard seed: makes a user and an app, and says how to sign in")?;
-    writeln!(out, "  - {url}/ in a browser: sign in, and talk to the app")?;
+    let path = ui::sign_in_path();
+    writeln!(out, "  - {url}{path} in a browser: sign in, and try what the app can do")?;
     writeln!(out, "  - nexo-dashboard doctor: looks for problems in the set-up")?;
     out.flush()
 }

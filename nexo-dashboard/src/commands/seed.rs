@@ -12,7 +12,7 @@ use crate::{
     backend::Backend,
     config::Config,
     error::{Context, Failure, Result},
-    wiring,
+    ui, wiring,
 };
 
 const FIRST: &str = "tester";
@@ -32,7 +32,8 @@ pub(crate) async fn seed(config: &Config, personas: &[String], out: &mut impl Wr
     }
     backend.close().await;
     let url = config.frontend_url(config.listen.port);
-    say(out, &format!("\nSign in at {url}/auth/login as {} with {PASSWORD}", emails[0]))
+    let path = ui::sign_in_path();
+    say(out, &format!("\nSign in at {url}{path} as {} with {PASSWORD}", emails[0]))
 }
 
 fn emails(personas: &[String]) -> Result<Vec<String>> {

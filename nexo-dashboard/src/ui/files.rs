@@ -13,6 +13,11 @@ const PAGE: &str = "index.html";
 #[allow_missing = true]
 struct Files;
 
+/// Whether this build carries the dashboard.
+pub(super) fn are_there() -> bool {
+    Files::get(PAGE).is_some()
+}
+
 /// The page that all the dashboard's paths show.
 pub(super) fn page() -> Body {
     Files::get(PAGE).map_or_else(|| PLACEHOLDER.into(), |file| body(file.data))

@@ -2,7 +2,7 @@
 //!
 //! Some paths are both a page and an endpoint: `/auth/register` is a form for a browser that
 //! asks for HTML, and an endpoint for everything else. Without a build of the pages there is
-//! one that says how to make it.
+//! one that leads to the API's documentation.
 
 mod files;
 
@@ -30,6 +30,12 @@ const SECURITY: [(header::HeaderName, HeaderValue); 4] = [
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
 ];
+
+/// Where a browser can sign in: in the dashboard, or where the API is tried, if this build
+/// carries no dashboard.
+pub(crate) fn sign_in_path() -> &'static str {
+    if files::are_there() { "/auth/login" } else { "/docs" }
+}
 
 /// Answers with a page or a file of the dashboard where one is asked for; else hands on.
 pub(crate) async fn pages(request: Request, next: Next) -> Response {
