@@ -3,7 +3,7 @@
 use std::{str::FromStr, time::Duration};
 
 use sqlx::{
-    Connection as _, PgPool,
+    Connection as _, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -89,7 +89,14 @@ impl PostgresOptions {
 
     pub(crate) async fn connect(&self, url: &str) -> Result<PgPool, sqlx::Error> {
         let target = self.target(url)?;
-        self.pool().connect_with(target).await
+        match self.pool().connect_with(target.clone()).await {
+            // The pool tries until its time is up, and has forgotten then why it did not work.
+            Err(timed_out @ sqlx::Error::PoolTimedOut) => {
+                PgConnection::connect_with(&target).await?.close().await?;
+                Err(timed_out)
+            }
+            connected => connected,
+        }
     }
 
     fn pool(&self) -> PgPoolOptions {

@@ -55,7 +55,8 @@ fn target(url: &str) -> Option<Target> {
         "sqlite" => {
             let path = rest.strip_prefix("//").unwrap_or(rest);
             let path = path.split('?').next().filter(|path| !path.is_empty())?;
-            Some(Target::Sqlite(PathBuf::from(path)))
+            // A database in memory would be another one for each connection.
+            (!path.contains(":memory:")).then(|| Target::Sqlite(PathBuf::from(path)))
         }
         "postgres" | "postgresql" => rest.starts_with("//").then(|| Target::Postgres(url.into())),
         _ => None,
@@ -104,7 +105,7 @@ mod tests {
         ] {
             assert_eq!(shown(url).as_deref(), Some(expected));
         }
-        for url in ["", "nexo.db", "mysql://h/d", "sqlite:", "postgres:x"] {
+        for url in ["", "nexo.db", "mysql://h/d", "sqlite:", "postgres:x", "sqlite::memory:"] {
             assert_eq!(shown(url), None, "{url}");
         }
     }
