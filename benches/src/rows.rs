@@ -16,6 +16,8 @@ use crate::{client::Client, stats::Stats};
 
 const THREADS: usize = 256;
 const LONG_THREAD: usize = 1_000;
+/// About how long a stream of the agent takes.
+const STREAM: Duration = Duration::from_millis(1_280);
 const MESSAGE: &str = r#"{"content":"Is the rye bread vegan?"}"#;
 
 /// One request of a row: method, path, body.
@@ -188,10 +190,14 @@ impl Stage {
         let calls: Arc<Vec<Call>> = Arc::new((0..THREADS).map(&call).collect());
         let (next, started) = (Arc::new(AtomicUsize::new(0)), Instant::now());
         let mut tasks = Vec::with_capacity(clients);
-        for _ in 0..clients {
-            let (client, calls, next) =
-                (self.client().await?, Arc::clone(&calls), Arc::clone(&next));
-            tasks.push(tokio::spawn(work(client, calls, next, started + time, stream)));
+        for number in 0..clients {
+            let client = self.client().await?;
+            let (calls, next) = (Arc::clone(&calls), Arc::clone(&next));
+            let late = if stream { stagger(number, clients) } else { Duration::ZERO };
+            tasks.push(tokio::spawn(async move {
+                tokio::time::sleep(late).await;
+                work(client, calls, next, started + time, stream).await
+            }));
         }
         let (mut latencies, mut failed) = (Vec::new(), 0);
         for task in tasks {
@@ -203,6 +209,12 @@ impl Stage {
         stats.print(name);
         Ok(stats)
     }
+}
+
+/// Streams of equal length that begin together go on beginning together: what they would
+/// measure is a crowd at the door.
+fn stagger(number: usize, clients: usize) -> Duration {
+    STREAM.mul_f64(number as f64 / clients as f64)
 }
 
 /// One client's requests, one after the other. A failed one ends the client.
