@@ -3,7 +3,7 @@
 //! A variant says what happened. [`Error::kind`] folds the variants into an [`ErrorKind`],
 //! which is exhaustive: whoever turns it into a status decides about each kind.
 
-use crate::{AppId, ThreadId};
+use crate::{AppId, RunId, ThreadId};
 
 /// An error of any type, for the cause behind one of ours.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -54,6 +54,15 @@ pub enum Error {
     /// An app's configuration would be larger than [`crate::MAX_CONFIG_BYTES`].
     #[error("configuration too large")]
     ConfigTooLarge,
+    /// A run was to be started on a thread that is busy, and to be refused then.
+    #[error("thread {0} has an active run")]
+    RunActive(ThreadId),
+    /// The run has ended already.
+    #[error("run {0} has ended")]
+    RunEnded(RunId),
+    /// Somebody answered a run that does not wait for an answer.
+    #[error("run {0} does not wait for a reply")]
+    RunNotWaiting(RunId),
     /// What was to be made exists already, or is in a state that does not allow the change.
     #[error("conflict: {0}")]
     Conflict(&'static str),
@@ -92,6 +101,9 @@ impl Error {
             Self::DeliveryNotFound => ErrorKind::DeliveryNotFound,
             Self::NoUserMessages(_) => ErrorKind::NoUserMessages,
             Self::ThreadHeld(_) => ErrorKind::ThreadHeld,
+            Self::RunActive(_) => ErrorKind::RunActive,
+            Self::RunEnded(_) => ErrorKind::RunEnded,
+            Self::RunNotWaiting(_) => ErrorKind::RunNotWaiting,
             Self::InvalidCursor => ErrorKind::InvalidCursor,
             Self::EmailTaken => ErrorKind::EmailTaken,
             Self::ConfigTooLarge => ErrorKind::ConfigTooLarge,
@@ -119,6 +131,9 @@ pub enum ErrorKind {
     DeliveryNotFound,
     NoUserMessages,
     ThreadHeld,
+    RunActive,
+    RunEnded,
+    RunNotWaiting,
     InvalidCursor,
     EmailTaken,
     ConfigTooLarge,

@@ -31,7 +31,8 @@ mod threads;
 pub use agents::{Agent, AgentStore};
 pub use apps::{
     App, AppChanges, AppConfig, AppStore, ConfigChange, ConfigViolation, Expected, Greeting,
-    MAIN_AGENT, MAIN_AGENT_KIND, MAX_CONFIG_BYTES, Mode, NewApp, PreviousSecret, Scenario,
+    MAIN_AGENT, MAIN_AGENT_KIND, MAX_CONFIG_BYTES, MAX_DEBOUNCE_MS, Mode, NewApp, PreviousSecret,
+    Scenario,
 };
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use deliveries::{Delivery, DeliveryStore, MAX_KEPT_RESPONSE_BYTES};
@@ -50,7 +51,10 @@ pub use messages::{Message, MessageRange, MessageStore, NewMessage, Role};
 pub use nexo::{Nexo, NexoBuilder};
 pub use page::{Cursor, CursorPage, Page, PageRequest, position};
 pub use principal::{InvalidOwnerId, MAX_OWNER_CHARS, OwnerId, Principal, Scope};
-pub use runs::{FinishRun, Reply, Run, RunStart, RunState, RunStore, StartRun, StartedRun};
+pub use runs::{
+    ClaimRuns, FinishRun, FinishedRun, Overlap, Plan, Reply, Run, RunFilter, RunPosition, RunStart,
+    RunState, RunStore, StartRun, StartedRun, Step, Stop, SweepRuns, SweptRuns,
+};
 pub use secret::{InvalidKeyRing, KeyRing, Secret};
 pub use servers::{SERVER_FORGOTTEN_AFTER, ServerStore};
 pub use store::{MemoryStore, Store};

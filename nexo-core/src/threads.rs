@@ -36,6 +36,14 @@ pub struct Thread {
     pub updated_at: Timestamp,
 }
 
+impl Thread {
+    /// Whether a person answers in it, so that agents are paused.
+    #[must_use]
+    pub const fn is_held_by_a_person(&self) -> bool {
+        matches!(self.holder, Holder::Human(_))
+    }
+}
+
 /// Who answers in a thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Holder {

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::JsonObject;
+use crate::{JsonObject, Overlap};
 
 const DEFAULT_TIMEOUT_MS: i64 = 8_000;
+/// The longest that a run may wait for a burst of messages to end, in milliseconds.
+pub const MAX_DEBOUNCE_MS: i64 = 60_000;
 
 /// Who answers in an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,12 @@ pub struct AppConfig {
     pub partner_scopes: Vec<String>,
     /// How many times an agent that did not get a turn is asked again.
     pub retries: u32,
+    /// What happens to a wish for a run while the thread is busy.
+    pub overlap: Overlap,
+    /// For how long a run waits for a burst of messages to end.
+    pub debounce: Duration,
+    /// Whether a run goes on elsewhere when its server died.
+    pub retry_after_crash: bool,
 }
 
 /// How a new thread is greeted.
@@ -82,6 +90,8 @@ pub enum Expected {
     Object,
     /// A text.
     Text,
+    /// One of these texts.
+    OneOf(&'static [&'static str]),
     /// `true` or `false`.
     Bool,
     /// A whole number within these bounds.
@@ -102,6 +112,7 @@ impl Expected {
         match self {
             Self::Object => value.is_object(),
             Self::Text => value.is_string(),
+            Self::OneOf(texts) => value.as_str().is_some_and(|text| texts.contains(&text)),
             Self::Bool => value.is_boolean(),
             Self::Integer { min, max } => {
                 value.as_i64().is_some_and(|number| (min..=max).contains(&number))
@@ -127,6 +138,9 @@ const KEYS: &[(&[&str], Expected)] = &[
     (&["partner", "scopes"], Expected::Texts),
     (&["runs"], Expected::Object),
     (&["runs", "retries"], Expected::Integer { min: 0, max: 3 }),
+    (&["runs", "overlap"], Expected::OneOf(&["queue", "reject", "interrupt", "merge"])),
+    (&["runs", "debounce_ms"], Expected::Integer { min: 0, max: MAX_DEBOUNCE_MS }),
+    (&["runs", "retry_after_crash"], Expected::Bool),
 ];
 
 impl AppConfig {
@@ -147,6 +161,10 @@ impl AppConfig {
             greeting: greeting(find(&config, &["greeting"])),
             partner_scopes: texts(find(&config, &["partner", "scopes"])),
             retries: number(&["runs", "retries"]).and_then(|it| it.try_into().ok()).unwrap_or(0),
+            overlap: text(&["runs", "overlap"]).and_then(Overlap::find).unwrap_or_default(),
+            debounce: milliseconds(&["runs", "debounce_ms"], 0),
+            retry_after_crash: find(&config, &["runs", "retry_after_crash"])
+                != Some(&Value::Bool(false)),
         }
     }
 

@@ -6,7 +6,7 @@ use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 
-pub use config::{AppConfig, ConfigViolation, Expected, Greeting, Mode, Scenario};
+pub use config::{AppConfig, ConfigViolation, Expected, Greeting, MAX_DEBOUNCE_MS, Mode, Scenario};
 
 use crate::{
     AgentId, AppId, Error, JsonObject, OwnerId, Page, PageRequest, Result, Scope, Secret, Timestamp,

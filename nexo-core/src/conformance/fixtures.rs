@@ -5,9 +5,9 @@ use std::{future::Future, sync::Arc, time::Duration};
 use tokio::{sync::Barrier, task::JoinSet, time::Instant};
 
 use crate::{
-    App, AppId, Cursor, CursorPage, FinishRun, Message, MessageRange, NewApp, NewMessage,
-    NewThread, OwnerId, Reply, Result, Role, Run, RunId, RunStart, RunState, Scope, ServerId,
-    StartRun, StartedRun, Store, Subscriber, SubscriberId, Thread,
+    App, AppId, ClaimRuns, Cursor, CursorPage, FinishRun, Message, MessageRange, NewApp,
+    NewMessage, NewThread, OwnerId, Reply, Result, Role, Run, RunId, RunStart, RunState, Scope,
+    ServerId, StartRun, StartedRun, Store, Subscriber, SubscriberId, SweepRuns, SweptRuns, Thread,
 };
 
 /// How long a case waits for what the passing of time has to bring.
@@ -173,7 +173,27 @@ impl Room {
             server: ServerId::new(),
             history: 10,
             deadline: Duration::from_secs(60),
+            overlap: None,
+            debounce: None,
         }
+    }
+
+    /// Says something more, and has it answered as `change` says.
+    pub(super) async fn wish(&self, change: impl FnOnce(&mut StartRun)) -> Result<StartedRun> {
+        self.say("And this?").await;
+        let mut start = self.start();
+        change(&mut start);
+        self.store.start_run(&Scope::Everything, start).await
+    }
+
+    /// A run that waits for its turn behind another.
+    pub(super) async fn queued(&self) -> Run {
+        standing(self.wish(|_| {}).await)
+    }
+
+    /// The runs of this room that a new server can begin now.
+    pub(super) async fn claim(&self) -> Vec<RunStart> {
+        self.store.claim_runs(claim(ALL)).await.unwrap()
     }
 
     /// A run that was started for something that a user said.
@@ -192,8 +212,21 @@ impl Room {
 pub(super) fn started(outcome: Result<StartedRun>) -> RunStart {
     match outcome.unwrap() {
         StartedRun::Started(start) => *start,
-        StartedRun::Active(run) => panic!("run {} is active already", run.id),
+        StartedRun::Standing(run) => panic!("run {} stands already", run.id),
     }
+}
+
+/// The run that must have been there, or have been queued.
+pub(super) fn standing(outcome: Result<StartedRun>) -> Run {
+    match outcome.unwrap() {
+        StartedRun::Standing(run) => *run,
+        StartedRun::Started(start) => panic!("run {} began at once", start.run.id),
+    }
+}
+
+/// A new server's wish for runs.
+pub(super) fn claim(limit: u32) -> ClaimRuns {
+    ClaimRuns { server: ServerId::new(), limit, history: 10, deadline: Duration::from_secs(60) }
 }
 
 /// Ends a run well, with this reply.
@@ -207,4 +240,10 @@ pub(super) fn completed(run: &Run, content: &str) -> FinishRun {
         failure: None,
         first_delta_at: None,
     }
+}
+
+/// Looks after the runs that nobody carries, as a server that runs nothing.
+pub(super) async fn sweep(store: &Arc<dyn Store>, silence: Duration) -> SweptRuns {
+    let (server, carried) = (ServerId::new(), Vec::new());
+    store.sweep_runs(SweepRuns { server, carried, silence }).await.unwrap()
 }

@@ -56,8 +56,8 @@ async fn beat(inner: &Inner) -> Result<()> {
 
 async fn interrupt(inner: &Inner, silence: Duration) -> Result<()> {
     let carried = inner.hub.carried();
-    let interrupted = inner.store.interrupt_orphans(inner.server, &carried, silence).await?;
-    for run in interrupted {
+    let sweep = crate::SweepRuns { server: inner.server, carried, silence };
+    for run in inner.store.sweep_runs(sweep).await?.queued {
         info!(run.id = %run, "nobody carried run {run} any more");
     }
     Ok(())

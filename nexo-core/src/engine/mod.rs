@@ -203,9 +203,11 @@ impl Inner {
             server: self.server,
             history: self.settings.history,
             deadline: self.settings.deadline,
+            overlap: None,
+            debounce: None,
         };
         match self.store.start_run(scope, start).await? {
-            StartedRun::Active(run) => Ok(Begun::Active(run)),
+            StartedRun::Standing(run) => Ok(Begun::Active(run)),
             StartedRun::Started(start) => {
                 let watch = publisher.watch();
                 let carried = turn::drive(Arc::clone(&self), *start, publisher);

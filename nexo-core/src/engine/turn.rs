@@ -305,7 +305,7 @@ async fn finish_patiently(inner: &Inner, finish: FinishRun) -> Result<Option<Mes
     let (mut maybe_done, mut pause) = (false, FINISH_RETRY_AFTER);
     loop {
         let error = match inner.store.finish_run(finish.clone()).await {
-            Ok(message) => return Ok(message),
+            Ok(finished) => return Ok(finished.reply),
             Err(Error::Fenced) if maybe_done => return stored_reply(inner, &finish).await,
             Err(error) => error,
         };

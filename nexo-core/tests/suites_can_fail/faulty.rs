@@ -28,6 +28,10 @@ pub(crate) enum Fault {
     CountsThePage,
     MixesUpServers,
     ForgetsCarried,
+    ClaimsTooMuch,
+    ForgetsStops,
+    IgnoresFilters,
+    QueuesAlways,
     DamagesBytes,
     ForgetsSettings,
     AllowsTwins,
@@ -70,7 +74,7 @@ macro_rules! unspoilt {
 unspoilt! {
     (), u32, u64, &OwnerId, AppId, AgentId, SubscriberId, ThreadId, MessageId, RunId, UserId, MailId,
     NewApp, App, Agent, Vec<Agent>, Subscriber, Thread, ThreadChanges, MessageRange, PageRequest,
-    StartRun, StartedRun, Run, Vec<RunId>, User, Option<User>, MailKind, Vec<Mail>, String,
+    StartedRun, Run, Vec<RunStart>, SweptRuns, Stop, i64, User, Option<User>, MailKind, Vec<Mail>, String,
     LimitDecision, Delivery,
 }
 
@@ -98,6 +102,52 @@ impl Passing for Message {
 impl Passing for Option<Message> {
     fn spoil(self, fault: Fault) -> Self {
         self.map(|message| message.spoil(fault))
+    }
+}
+
+impl Passing for FinishedRun {
+    fn spoil(self, fault: Fault) -> Self {
+        Self { reply: self.reply.spoil(fault), ..self }
+    }
+}
+
+impl Passing for SweepRuns {
+    fn spoil(self, fault: Fault) -> Self {
+        Self {
+            server: self.server.spoil(fault),
+            carried: if fault == Fault::ForgetsCarried { Vec::new() } else { self.carried },
+            silence: self.silence.spoil(fault),
+        }
+    }
+}
+
+/// A claim that takes more than was asked for, and keeps the fence of the server before.
+impl Passing for ClaimRuns {
+    fn spoil(self, fault: Fault) -> Self {
+        let limit = if fault == Fault::ClaimsTooMuch { u32::MAX } else { self.limit };
+        Self { limit, ..self }
+    }
+}
+
+/// Stops that come to nothing.
+impl Passing for Vec<(RunId, Stop)> {
+    fn spoil(self, fault: Fault) -> Self {
+        if fault == Fault::ForgetsStops { Self::new() } else { self }
+    }
+}
+
+impl Passing for &RunFilter {
+    fn spoil(self, fault: Fault) -> Self {
+        static ANY: RunFilter = RunFilter { thread: None, states: None };
+        if fault == Fault::IgnoresFilters { &ANY } else { self }
+    }
+}
+
+impl Passing for StartRun {
+    fn spoil(self, fault: Fault) -> Self {
+        let overlap =
+            if fault == Fault::QueuesAlways { Some(Overlap::Queue) } else { self.overlap };
+        Self { overlap, ..self }
     }
 }
 
@@ -206,12 +256,6 @@ impl Passing for &ThreadFilter {
 impl Passing for ServerId {
     fn spoil(self, fault: Fault) -> Self {
         if fault == Fault::MixesUpServers { Self::new() } else { self }
-    }
-}
-
-impl Passing for &[RunId] {
-    fn spoil(self, fault: Fault) -> Self {
-        if fault == Fault::ForgetsCarried { &[] } else { self }
     }
 }
 
@@ -330,11 +374,17 @@ passing! {
     }
     RunStore {
         fn start_run(scope: &Scope, start: StartRun) -> StartedRun;
-        fn finish_run(finish: FinishRun) -> Option<Message>;
+        fn claim_runs(claim: ClaimRuns) -> Vec<RunStart>;
+        fn hand_back_run(run: RunId, fence: i64) -> ();
+        fn park_run(run: RunId, fence: i64, patience: Duration) -> ();
+        fn finish_run(finish: FinishRun) -> FinishedRun;
+        fn stop_run(scope: &Scope, app: AppId, run: RunId, stop: Stop) -> Run;
+        fn stopped_runs(server: ServerId) -> Vec<(RunId, Stop)>;
         fn get_run(scope: &Scope, run: RunId) -> Run;
-        fn interrupt_orphans(
-            server: ServerId, carried: &[RunId], silence: Duration
-        ) -> Vec<RunId>;
+        fn list_runs(
+            scope: &Scope, app: AppId, filter: &RunFilter, cursor: Option<&Cursor>, limit: u32
+        ) -> CursorPage<Run>;
+        fn sweep_runs(sweep: SweepRuns) -> SweptRuns;
     }
     DeliveryStore {
         fn record_delivery(delivery: Delivery) -> ();

@@ -128,6 +128,21 @@ noticed! {
     a_store_that_forgets_what_is_carried_is_noticed: ForgetsCarried {
         store::runs_that_a_server_carries_are_left_alone,
     }
+    a_store_that_claims_too_much_is_noticed: ClaimsTooMuch {
+        store::a_claim_takes_the_longest_due_and_no_more_than_asked,
+    }
+    a_store_that_forgets_stops_is_noticed: ForgetsStops {
+        store::a_running_run_is_told_to_stop,
+    }
+    a_store_that_ignores_filters_is_noticed: IgnoresFilters {
+        store::runs_are_listed_newest_first,
+    }
+    a_store_that_queues_always_is_noticed: QueuesAlways {
+        store::a_wish_that_may_not_wait_is_refused,
+        store::an_impatient_wish_stops_what_is_under_way,
+        store::an_impatient_wish_begins_at_once_where_nothing_runs,
+        store::the_apps_own_rule_holds_where_a_wish_says_nothing,
+    }
     a_store_that_damages_bytes_is_noticed: DamagesBytes {
         store::a_delivery_comes_back_byte_for_byte,
     }
@@ -150,7 +165,7 @@ noticed! {
     a_store_that_takes_everything_for_old_is_noticed: ForgetsAge {
         store::old_deliveries_are_pruned_by_slices_the_oldest_first,
         store::runs_of_this_and_of_live_servers_are_left_alone,
-        store::runs_of_a_server_that_fell_silent_are_interrupted,
+        store::runs_of_a_server_that_fell_silent_are_queued_again,
     }
     a_store_that_allows_one_more_is_noticed: AllowsOneMore {
         accounts::a_burst_is_allowed_and_no_more,

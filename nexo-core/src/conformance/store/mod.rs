@@ -6,6 +6,7 @@ mod deliveries;
 mod keys;
 mod messages;
 mod paging;
+mod queue;
 mod races;
 mod runs;
 mod servers;
@@ -144,15 +145,41 @@ suite! { $
         old_deliveries_are_pruned_by_slices_the_oldest_first,
         a_delivery_whose_run_is_gone_is_dropped,
     }
+    queue {
+        a_newer_message_waits_behind_the_run_of_an_older_one,
+        the_end_of_a_run_makes_the_oldest_behind_it_due,
+        a_wish_for_a_free_thread_does_not_overtake_what_is_due,
+        a_wish_that_may_not_wait_is_refused,
+        an_impatient_wish_stops_what_is_under_way,
+        an_impatient_wish_begins_at_once_where_nothing_runs,
+        the_apps_own_rule_holds_where_a_wish_says_nothing,
+        a_burst_of_messages_is_answered_once,
+        a_burst_behind_a_run_is_answered_once,
+        a_due_run_of_a_busy_thread_is_behind_another_again,
+        of_many_servers_one_claims_a_run,
+        a_claim_takes_the_longest_due_and_no_more_than_asked,
+        a_run_that_is_handed_back_goes_on_elsewhere,
+        a_waiting_run_keeps_its_thread_until_it_is_answered,
+        a_running_run_is_told_to_stop,
+        a_queued_or_waiting_run_stops_at_once,
+        what_has_ended_cannot_be_stopped,
+        a_run_outside_the_scope_is_not_stopped,
+        runs_are_listed_newest_first,
+        a_list_of_runs_is_bound_to_its_scope,
+    }
     servers {
-        runs_of_a_server_that_never_beat_are_interrupted,
-        runs_of_a_server_that_fell_silent_are_interrupted,
+        runs_of_a_server_that_never_beat_are_queued_again,
+        runs_of_a_server_that_fell_silent_are_queued_again,
+        a_run_that_was_taken_over_begins_again_elsewhere,
         runs_of_this_and_of_live_servers_are_left_alone,
-        a_run_that_its_own_server_does_not_carry_is_interrupted,
+        a_run_that_its_own_server_does_not_carry_is_queued_again,
         runs_that_a_server_carries_are_left_alone,
-        ended_runs_are_never_interrupted,
-        an_interrupted_run_can_speak_no_more,
-        of_many_servers_one_interrupts_a_run,
+        ended_runs_are_never_swept,
+        a_run_that_was_taken_over_can_speak_no_more,
+        of_many_servers_one_takes_a_run_over,
+        a_stopped_run_whose_server_is_gone_ends,
+        a_run_whose_time_is_over_expires,
+        a_waiting_run_expires_after_its_patience,
         a_pinned_setting_stands,
         settings_pinned_at_once_are_the_same_for_all,
         a_server_may_report_in_any_order,
@@ -162,6 +189,7 @@ suite! { $
         a_thread_may_be_deleted_while_it_is_used,
         an_app_may_be_deleted_while_it_is_used,
         a_subscriber_who_returns_while_their_last_thread_is_deleted_stays,
-        a_run_finished_and_interrupted_at_once_ends_once,
+        a_run_finished_and_taken_over_at_once_goes_one_way,
+        a_run_queued_while_the_one_before_ends_is_not_forgotten,
     }
 }

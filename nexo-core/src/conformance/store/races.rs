@@ -3,8 +3,8 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use crate::{
-    Error, FinishRun, NewMessage, NewThread, Result, Role, RunState, Scope, ServerId, Store,
-    conformance::fixtures::{ALL, Room, at_once, completed, new_thread},
+    Error, FinishRun, NewMessage, NewThread, Result, Role, RunState, Scope, StartedRun, Store,
+    conformance::fixtures::{ALL, Room, at_once, completed, new_thread, sweep},
 };
 
 /// A race has two ends: it is run until both have had their chance.
@@ -113,7 +113,7 @@ pub(super) async fn a_subscriber_who_returns_while_their_last_thread_is_deleted_
     }
 }
 
-pub(super) async fn a_run_finished_and_interrupted_at_once_ends_once(store: Arc<dyn Store>) {
+pub(super) async fn a_run_finished_and_taken_over_at_once_goes_one_way(store: Arc<dyn Store>) {
     for _ in 0..ROUNDS {
         let room = Room::new(&store).await;
         let run = room.started().await.run;
@@ -124,9 +124,7 @@ pub(super) async fn a_run_finished_and_interrupted_at_once_ends_once(store: Arc<
                 if number == 0 {
                     return store.finish_run(finish).await.map(|_| true);
                 }
-                let silence = Duration::from_secs(3_600);
-                let ended = store.interrupt_orphans(ServerId::new(), &[], silence).await?;
-                Ok(ended.contains(&finish.run))
+                Ok(sweep(&store, Duration::from_secs(3_600)).await.queued.contains(&finish.run))
             }
         })
         .await;
@@ -134,6 +132,37 @@ pub(super) async fn a_run_finished_and_interrupted_at_once_ends_once(store: Arc<
         let wins = outcomes.iter().filter(|outcome| matches!(outcome, Ok(true))).count();
         assert_eq!(wins, 1, "{outcomes:?}");
         let spoke = room.messages().await.len() == 2;
-        assert_eq!(room.run(run.id).await.state == RunState::Completed, spoke);
+        let left = if spoke { RunState::Completed } else { RunState::Queued };
+        assert_eq!(room.run(run.id).await.state, left);
+    }
+}
+
+/// Whoever ends a run and whoever queues one behind it must see each other: else the queued
+/// one waits for ever.
+pub(super) async fn a_run_queued_while_the_one_before_ends_is_not_forgotten(store: Arc<dyn Store>) {
+    for _ in 0..ROUNDS {
+        let room = Room::new(&store).await;
+        let first = room.started().await.run;
+        room.say("And this?").await;
+
+        let outcomes = at_once(2, |number| {
+            let (room, finish) = (room.clone(), completed(&first, "Hi"));
+            async move {
+                if number == 0 {
+                    room.store.finish_run(finish).await.unwrap();
+                    return None;
+                }
+                Some(room.store.start_run(&Scope::Everything, room.start()).await.unwrap())
+            }
+        })
+        .await;
+
+        match outcomes.into_iter().flatten().next().unwrap() {
+            StartedRun::Started(start) => assert_ne!(start.run.id, first.id),
+            StartedRun::Standing(run) => {
+                let claimed = room.claim().await;
+                assert_eq!(claimed.iter().map(|start| start.run.id).collect::<Vec<_>>(), [run.id]);
+            }
+        }
     }
 }

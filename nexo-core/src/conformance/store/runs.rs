@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    Error, Failure, FailureKind, FinishRun, NewMessage, Role, RunId, RunState, Scope, StartRun,
-    StartedRun, Store, ThreadId,
+    Error, Failure, FailureKind, FinishRun, FinishedRun, NewMessage, Role, RunId, RunState, Scope,
+    StartRun, StartedRun, Store, ThreadId,
     conformance::{
         assert_fails,
         fixtures::{Room, at_once, completed, eventually, new_app, started},
@@ -75,7 +75,7 @@ pub(super) async fn fifty_starts_at_once_make_one_run(store: Arc<dyn Store>) {
     for outcome in outcomes {
         match outcome {
             StartedRun::Started(start) => made.push(start.run),
-            StartedRun::Active(run) => joined.push(*run),
+            StartedRun::Standing(run) => joined.push(*run),
         }
     }
     assert_eq!((made.len(), joined.len()), (1, 49));
@@ -126,7 +126,7 @@ pub(super) async fn finishing_a_run_speaks_its_reply(store: Arc<dyn Store>) {
     let first_delta_at = Some(run.created_at.plus(Duration::from_micros(1_234_567)));
 
     let finish = FinishRun { first_delta_at, ..completed(&run, "Hi 👋") };
-    let reply = store.finish_run(finish).await.unwrap().unwrap();
+    let reply = store.finish_run(finish).await.unwrap().reply.unwrap();
 
     assert_eq!((reply.thread, reply.seq, reply.role), (room.thread.id, 3, Role::Assistant));
     assert_eq!(reply.content.as_deref(), Some("Hi 👋"));
@@ -174,7 +174,7 @@ pub(super) async fn a_run_may_end_without_a_reply(store: Arc<dyn Store>) {
         ..completed(&run, "")
     };
 
-    assert_eq!(store.finish_run(finish).await.unwrap(), None);
+    assert_eq!(store.finish_run(finish).await.unwrap(), FinishedRun::default());
     let ended = room.run(run.id).await;
     assert_eq!((ended.state, ended.reply, ended.failure), (RunState::Failed, None, failure));
     assert!(ended.finished_at.is_some());
@@ -240,7 +240,10 @@ pub(super) async fn of_many_finishes_at_once_one_speaks(store: Arc<dyn Store>) {
     .await;
 
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
-    assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(Some(_)) | Err(Error::Fenced))));
+    assert!(outcomes.iter().all(|outcome| match outcome {
+        Ok(finished) => finished.reply.is_some(),
+        Err(error) => matches!(error, Error::Fenced),
+    }));
     assert_eq!(room.messages().await.len(), 2);
 }
 
@@ -252,7 +255,10 @@ pub(super) async fn replies_and_messages_at_once_leave_no_gap(store: Arc<dyn Sto
         let (room, run) = (room.clone(), run.clone());
         async move {
             if number == 10 {
-                room.store.finish_run(completed(&run, "reply")).await.unwrap().unwrap().seq
+                {
+                    let finished = room.store.finish_run(completed(&run, "reply")).await.unwrap();
+                    finished.reply.unwrap().seq
+                }
             } else {
                 room.say("Hello").await.seq
             }
@@ -269,7 +275,7 @@ pub(super) async fn after_its_end_another_run_may_start(store: Arc<dyn Store>) {
     let first = room.started().await.run;
 
     let meanwhile = store.start_run(&Scope::Everything, room.start()).await.unwrap();
-    assert!(matches!(meanwhile, StartedRun::Active(run) if run.id == first.id));
+    assert!(matches!(meanwhile, StartedRun::Standing(run) if run.id == first.id));
 
     store.finish_run(completed(&first, "Hi")).await.unwrap();
     let again = started(store.start_run(&Scope::Everything, room.start()).await).run;

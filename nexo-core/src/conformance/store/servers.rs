@@ -1,12 +1,13 @@
-//! Servers.
+//! Servers, and what becomes of the runs of those that are gone.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    Error, FailureKind, Run, RunId, RunState, Scope, ServerId, StartRun, Store,
+    Error, FailureKind, Run, RunId, RunState, Scope, ServerId, StartRun, Stop, Store, SweepRuns,
+    SweptRuns,
     conformance::{
         assert_fails,
-        fixtures::{Room, at_once, completed, eventually, started},
+        fixtures::{Room, at_once, claim, completed, eventually, started, sweep},
     },
 };
 
@@ -16,37 +17,63 @@ const LONG: Duration = Duration::from_secs(3_600);
 /// Soon over.
 const SHORT: Duration = Duration::from_millis(200);
 
-async fn interrupt(store: &Arc<dyn Store>, silence: Duration) -> Vec<RunId> {
-    store.interrupt_orphans(ServerId::new(), &[], silence).await.unwrap()
-}
-
 fn server_of(run: &Run) -> ServerId {
     run.server.expect("a running run has a server")
 }
 
-pub(super) async fn runs_of_a_server_that_never_beat_are_interrupted(store: Arc<dyn Store>) {
+fn queued(run: RunId) -> SweptRuns {
+    SweptRuns { queued: vec![run], ended: Vec::new() }
+}
+
+fn ended(run: RunId) -> SweptRuns {
+    SweptRuns { queued: Vec::new(), ended: vec![run] }
+}
+
+pub(super) async fn runs_of_a_server_that_never_beat_are_queued_again(store: Arc<dyn Store>) {
     let room = Room::new(&store).await;
     let run = room.started().await.run;
 
-    assert_eq!(interrupt(&store, LONG).await, [run.id]);
+    assert_eq!(sweep(&store, LONG).await, queued(run.id));
 
-    let ended = room.run(run.id).await;
-    assert_eq!(ended.state, RunState::Failed);
-    assert_eq!(ended.failure.unwrap().kind, FailureKind::RunInterrupted);
-    assert!(ended.finished_at.is_some());
-    assert_eq!(ended.reply, None);
+    let left = room.run(run.id).await;
+    assert_eq!((left.state, left.server, left.finished_at), (RunState::Queued, None, None));
+    assert_eq!((left.attempt, left.handbacks), (1, 0));
+    assert!(left.available_at.unwrap() >= run.created_at);
     assert_eq!(room.messages().await.len(), 1);
 }
 
-pub(super) async fn runs_of_a_server_that_fell_silent_are_interrupted(store: Arc<dyn Store>) {
+pub(super) async fn runs_of_a_server_that_fell_silent_are_queued_again(store: Arc<dyn Store>) {
     let room = Room::new(&store).await;
     let run = room.started().await.run;
     store.beat(server_of(&run)).await.unwrap();
 
-    assert!(interrupt(&store, LONG).await.is_empty());
-    eventually("the silence's end", || async { interrupt(&store, SHORT).await == [run.id] }).await;
+    assert_eq!(sweep(&store, LONG).await, SweptRuns::default());
+    eventually("the silence's end", || async { sweep(&store, SHORT).await == queued(run.id) })
+        .await;
 
-    assert_eq!(room.run(run.id).await.state, RunState::Failed);
+    assert_eq!(room.run(run.id).await.state, RunState::Queued);
+}
+
+pub(super) async fn a_run_that_was_taken_over_begins_again_elsewhere(store: Arc<dyn Store>) {
+    let room = Room::new(&store).await;
+    let first = room.started().await;
+    let run = &first.run;
+    sweep(&store, LONG).await;
+    let wish = claim(10);
+
+    let mut claimed = store.claim_runs(wish.clone()).await.unwrap();
+
+    assert_eq!(claimed.len(), 1);
+    let again = claimed.remove(0);
+    assert_eq!((again.run.id, again.run.state), (run.id, RunState::Running));
+    assert_eq!((again.run.attempt, again.run.fence), (2, run.fence + 1));
+    assert_eq!((again.run.server, again.run.available_at), (Some(wish.server), None));
+    assert_eq!((again.run.deadline_at, again.run.created_at), (run.deadline_at, run.created_at));
+    assert_eq!((&again.message, &again.history), (&first.message, &first.history));
+    assert_eq!((&again.app, &again.agent), (&first.app, &first.agent));
+    assert_fails!(store.finish_run(completed(run, "zombie")).await, Error::Fenced);
+    store.finish_run(completed(&again.run, "Hi")).await.unwrap();
+    assert_eq!(room.messages().await.len(), 2);
 }
 
 pub(super) async fn runs_of_this_and_of_live_servers_are_left_alone(store: Arc<dyn Store>) {
@@ -55,28 +82,29 @@ pub(super) async fn runs_of_this_and_of_live_servers_are_left_alone(store: Arc<d
     let (my_run, live_run) = (mine.started().await.run, live.started().await.run);
     store.beat(server_of(&live_run)).await.unwrap();
 
-    let ended = store.interrupt_orphans(server_of(&my_run), &[], LONG).await.unwrap();
+    let (server, carried) = (server_of(&my_run), Vec::new());
+    let swept = store.sweep_runs(SweepRuns { server, carried, silence: LONG }).await.unwrap();
 
-    assert!(ended.is_empty());
+    assert_eq!(swept, SweptRuns::default());
     assert_eq!((mine.run(my_run.id).await, live.run(live_run.id).await), (my_run, live_run));
 }
 
 /// Whoever started it never learned of it: a live server with a run that it does not carry.
-pub(super) async fn a_run_that_its_own_server_does_not_carry_is_interrupted(store: Arc<dyn Store>) {
+pub(super) async fn a_run_that_its_own_server_does_not_carry_is_queued_again(
+    store: Arc<dyn Store>,
+) {
     let room = Room::new(&store).await;
     let run = room.started().await.run;
     let server = server_of(&run);
     store.beat(server).await.unwrap();
 
     eventually("the silence's end", || async {
-        store.interrupt_orphans(server, &[], SHORT).await.unwrap() == [run.id]
+        let wish = SweepRuns { server, carried: Vec::new(), silence: SHORT };
+        store.sweep_runs(wish).await.unwrap() == queued(run.id)
     })
     .await;
 
-    let ended = room.run(run.id).await;
-    assert_eq!(ended.state, RunState::Failed);
-    assert_eq!(ended.failure.unwrap().kind, FailureKind::RunInterrupted);
-    started(store.start_run(&Scope::Everything, room.start()).await);
+    assert_eq!(room.claim().await[0].run.id, run.id);
 }
 
 pub(super) async fn runs_that_a_server_carries_are_left_alone(store: Arc<dyn Store>) {
@@ -87,54 +115,97 @@ pub(super) async fn runs_that_a_server_carries_are_left_alone(store: Arc<dyn Sto
     let start = StartRun { server, ..lost.start() };
     let lost_run = started(store.start_run(&Scope::Everything, start).await).run;
 
-    // What was made later is interrupted; so it is not for its youth that the other one is not.
+    // What was made later is swept; so it is not for its youth that the other one is not.
     eventually("the silence's end", || async {
-        let carried = [kept_run.id];
-        store.interrupt_orphans(server, &carried, SHORT).await.unwrap() == [lost_run.id]
+        let wish = SweepRuns { server, carried: vec![kept_run.id], silence: SHORT };
+        store.sweep_runs(wish).await.unwrap() == queued(lost_run.id)
     })
     .await;
 
     assert_eq!(kept.run(kept_run.id).await, kept_run);
 }
 
-pub(super) async fn ended_runs_are_never_interrupted(store: Arc<dyn Store>) {
+pub(super) async fn ended_runs_are_never_swept(store: Arc<dyn Store>) {
     let room = Room::new(&store).await;
     let run = room.started().await.run;
     store.finish_run(completed(&run, "Hi")).await.unwrap();
     let before = room.run(run.id).await;
 
-    assert!(interrupt(&store, LONG).await.is_empty());
+    assert_eq!(sweep(&store, LONG).await, SweptRuns::default());
 
     assert_eq!(room.run(run.id).await, before);
 }
 
-pub(super) async fn an_interrupted_run_can_speak_no_more(store: Arc<dyn Store>) {
+pub(super) async fn a_run_that_was_taken_over_can_speak_no_more(store: Arc<dyn Store>) {
     let room = Room::new(&store).await;
     let run = room.started().await.run;
-    interrupt(&store, LONG).await;
+    sweep(&store, LONG).await;
 
     assert_fails!(store.finish_run(completed(&run, "late")).await, Error::Fenced);
+    assert_fails!(store.hand_back_run(run.id, run.fence).await, Error::Fenced);
+    assert_fails!(store.park_run(run.id, run.fence, LONG).await, Error::Fenced);
 
     assert_eq!(room.messages().await.len(), 1);
-    started(store.start_run(&Scope::Everything, room.start()).await);
 }
 
-pub(super) async fn of_many_servers_one_interrupts_a_run(store: Arc<dyn Store>) {
+pub(super) async fn of_many_servers_one_takes_a_run_over(store: Arc<dyn Store>) {
     let mut runs = Vec::new();
     for _ in 0..5 {
         runs.push(Room::new(&store).await.started().await.run.id);
     }
 
-    let ended = at_once(8, |_| {
+    let swept = at_once(8, |_| {
         let store = Arc::clone(&store);
-        async move { interrupt(&store, LONG).await }
+        async move { sweep(&store, LONG).await.queued }
     })
     .await;
 
-    let mut ended = ended.concat();
-    ended.sort_unstable();
+    let mut swept = swept.concat();
+    swept.sort_unstable();
     runs.sort_unstable();
-    assert_eq!(ended, runs);
+    assert_eq!(swept, runs);
+}
+
+pub(super) async fn a_stopped_run_whose_server_is_gone_ends(store: Arc<dyn Store>) {
+    for stop in Stop::ALL {
+        let room = Room::new(&store).await;
+        let run = room.started().await.run;
+        store.stop_run(&Scope::Everything, run.app, run.id, stop).await.unwrap();
+
+        assert_eq!(sweep(&store, LONG).await, ended(run.id));
+
+        let left = room.run(run.id).await;
+        assert_eq!((left.state, left.failure), (stop.state(), Some(stop.failure())));
+        assert!(left.finished_at.is_some());
+    }
+}
+
+pub(super) async fn a_run_whose_time_is_over_expires(store: Arc<dyn Store>) {
+    let room = Room::new(&store).await;
+    let short = |start: &mut StartRun| start.deadline = SHORT;
+    let orphan = started(room.wish(short).await).run;
+
+    eventually("its deadline", || async { sweep(&store, LONG).await == ended(orphan.id) }).await;
+
+    let left = room.run(orphan.id).await;
+    assert_eq!(left.state, RunState::Expired);
+    assert_eq!(left.failure.unwrap().kind, FailureKind::RunExpired);
+}
+
+pub(super) async fn a_waiting_run_expires_after_its_patience(store: Arc<dyn Store>) {
+    let room = Room::new(&store).await;
+    let run = room.started().await.run;
+    store.park_run(run.id, run.fence, SHORT).await.unwrap();
+    let behind = room.queued().await;
+
+    eventually("its patience's end", || async {
+        let swept = sweep(&store, LONG).await;
+        swept == SweptRuns { queued: vec![behind.id], ended: vec![run.id] }
+    })
+    .await;
+
+    assert_eq!(room.run(run.id).await.state, RunState::Expired);
+    assert_eq!(room.claim().await[0].run.id, behind.id);
 }
 
 pub(super) async fn a_pinned_setting_stands(store: Arc<dyn Store>) {
@@ -172,6 +243,6 @@ pub(super) async fn pruning_leaves_live_servers_alone(store: Arc<dyn Store>) {
 
     store.prune().await.unwrap();
 
-    assert!(interrupt(&store, LONG).await.is_empty());
+    assert_eq!(sweep(&store, LONG).await, SweptRuns::default());
     assert_eq!(room.run(run.id).await, run);
 }

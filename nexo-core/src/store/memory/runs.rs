@@ -5,49 +5,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    MemoryStore,
+    MemoryStore, one_more,
     state::{RunRow, State, ThreadRow},
 };
 use crate::{
-    AgentId, App, Error, Failure, FinishRun, Holder, Message, NewMessage, Reply, Result, Role, Run,
-    RunId, RunStart, RunState, RunStore, Scope, ServerId, StartRun, StartedRun, Thread, Timestamp,
+    AgentId, App, AppConfig, AppId, ClaimRuns, Cursor, CursorPage, Error, FinishRun, FinishedRun,
+    Holder, Message, NewMessage, Reply, Result, Role, Run, RunFilter, RunId, RunPosition, RunStart,
+    RunState, RunStore, Scope, ServerId, StartRun, StartedRun, Step, Stop, SweepRuns, SweptRuns,
+    Thread, ThreadId, Timestamp,
 };
 
-/// A run of a thread, which begins now.
-fn begun(
-    start: &StartRun,
-    thread: &Thread,
-    agent: AgentId,
-    message: &Message,
-    now: Timestamp,
-) -> Run {
-    Run {
-        id: start.run,
-        app: start.app,
-        thread: start.thread,
-        agent,
-        message: message.id,
-        message_seq: message.seq,
-        state: RunState::Running,
-        attempt: 1,
-        fence: 1,
-        epoch: thread.epoch,
-        server: Some(start.server),
-        reply: None,
-        failure: None,
-        created_at: now,
-        first_delta_at: None,
-        finished_at: None,
-        deadline_at: now.plus(start.deadline),
-    }
-}
-
-/// Which agent answers in a thread; none while a person does.
-fn holder(thread: &Thread, app: &App) -> Option<AgentId> {
+/// Which agent answers in a thread while no person does.
+fn holder(thread: &Thread, app: &App) -> AgentId {
     match thread.holder {
-        Holder::Default => Some(app.default_agent),
-        Holder::Agent(agent) => Some(agent),
-        Holder::Human(_) => None,
+        Holder::Agent(agent) => agent,
+        Holder::Default | Holder::Human(_) => app.default_agent,
     }
 }
 
@@ -65,98 +37,286 @@ fn spoken(reply: Reply) -> NewMessage {
 }
 
 impl State {
-    /// What a new run is told; the run itself is not kept yet.
-    fn prepare_run(&self, scope: &Scope, start: &StartRun, now: Timestamp) -> Result<StartedRun> {
-        let app = self.app(scope, start.app)?;
-        let row = self.thread_in(scope, start.app, start.thread)?;
-        let holder = holder(&row.thread, &app.app).ok_or(Error::ThreadHeld(start.thread))?;
-        if let Some(active) = row.active.and_then(|run| self.runs.get(&run)) {
-            return Ok(StartedRun::Active(Box::new(active.run.clone())));
+    fn start_run(&mut self, scope: &Scope, wish: &StartRun, now: Timestamp) -> Result<StartedRun> {
+        let app = &self.app(scope, wish.app)?.app;
+        let row = self.thread_in(scope, wish.app, wish.thread)?;
+        if row.thread.is_held_by_a_person() {
+            return Err(Error::ThreadHeld(wish.thread));
         }
-        let message = row.newest_user_message().ok_or(Error::NoUserMessages(start.thread))?;
-        Ok(StartedRun::Started(Box::new(RunStart {
-            run: begun(start, &row.thread, holder, message, now),
-            app: app.app.clone(),
-            agent: app.agent(holder)?.clone(),
-            thread: row.thread.clone(),
-            message: message.clone(),
-            history: row.newest(None, start.history).to_vec(),
-        })))
+        let newest = row.newest_user_message().ok_or(Error::NoUserMessages(wish.thread))?;
+        let (answered, seq) = (newest.id, newest.seq);
+        let run = Run {
+            id: wish.run,
+            app: wish.app,
+            thread: wish.thread,
+            agent: holder(&row.thread, app),
+            message: answered,
+            message_seq: seq,
+            state: RunState::Queued,
+            attempt: 0,
+            handbacks: 0,
+            fence: 0,
+            epoch: row.thread.epoch,
+            server: None,
+            stop: None,
+            reply: None,
+            failure: None,
+            available_at: None,
+            created_at: now,
+            first_delta_at: None,
+            finished_at: None,
+            deadline_at: now.plus(wish.deadline),
+        };
+        let plan = wish.plan(&AppConfig::read(&app.config), seq, &self.standing(row), now);
+        for superseded in plan.superseded {
+            let run = self.found_run(superseded).stopped(Stop::Supersede, now);
+            self.put_run(run);
+        }
+        if let Some((active, stop)) = plan.stopped {
+            let run = self.found_run(active);
+            self.put_run(Run { stop: run.stop.or(Some(stop)), ..run });
+        }
+        match plan.step {
+            Step::Refuse => Err(Error::RunActive(wish.thread)),
+            Step::Join(run) => Ok(StartedRun::Standing(Box::new(self.found_run(run)))),
+            Step::Extend(run, available_at) => {
+                let run = self.found_run(run);
+                let (message, message_seq) = (answered, seq);
+                let run = Run { message, message_seq, available_at, ..run };
+                Ok(StartedRun::Standing(Box::new(self.put_run(run))))
+            }
+            Step::Queue(available_at) => {
+                let run = self.put_run(Run { available_at, ..run });
+                Ok(StartedRun::Standing(Box::new(run)))
+            }
+            Step::Start => {
+                let (server, history, deadline) = (wish.server, wish.history, wish.deadline);
+                let claim = ClaimRuns { server, limit: 1, history, deadline };
+                Ok(StartedRun::Started(Box::new(self.begin(run, &claim, now)?)))
+            }
+        }
     }
 
-    fn insert_run(&mut self, run: Run) {
+    /// A run that is there, by an id that another row holds.
+    fn found_run(&self, run: RunId) -> Run {
+        self.runs.get(&run).expect("a standing run is there").run.clone()
+    }
+
+    /// The runs of a thread that have not ended, the oldest first.
+    fn standing(&self, row: &ThreadRow) -> Vec<Run> {
+        row.standing.iter().map(|run| self.found_run(*run)).collect()
+    }
+
+    /// Keeps a run as it is now; the thread's readers see it.
+    fn put_run(&mut self, run: Run) -> Run {
         let row = self.found_thread(run.thread);
         row.thread.version += 1;
-        row.runs.push(run.id);
-        row.active = Some(run.id);
-        self.running.insert(run.id);
-        self.runs.insert(run.id, RunRow { run, deliveries: Vec::new() });
+        if run.state.is_terminal() {
+            row.standing.remove(&run.id);
+            self.standing.remove(&run.id);
+        } else {
+            row.standing.insert(run.id);
+            self.standing.insert(run.id);
+        }
+        if let Some(row) = self.runs.get_mut(&run.id) {
+            row.run = run.clone();
+            return run;
+        }
+        self.found_thread(run.thread).runs.push(run.id);
+        self.runs.insert(run.id, RunRow { run: run.clone(), deliveries: Vec::new() });
+        run
     }
 
-    /// A run that may be finished under this fence: nobody took it over, and its thread is
-    /// still in the same hands.
-    fn finishable(&self, run: RunId, fence: i64) -> Result<Run> {
+    /// Begins a run that may begin.
+    fn begin(&mut self, run: Run, claim: &ClaimRuns, now: Timestamp) -> Result<RunStart> {
+        let app = self.app(&Scope::Everything, run.app)?;
+        let row = self.thread(&Scope::Everything, run.thread)?;
+        let run = run.claimed(claim, &row.thread, holder(&row.thread, &app.app), now);
+        let said = usize::try_from(run.message_seq - 1).ok().and_then(|at| row.messages.get(at));
+        let mut start = RunStart {
+            app: app.app.clone(),
+            agent: app.agent(run.agent)?.clone(),
+            thread: row.thread.clone(),
+            message: said.ok_or(Error::Corrupt("answered message"))?.clone(),
+            history: row.newest(None, claim.history).to_vec(),
+            run,
+        };
+        start.run = self.put_run(start.run);
+        start.thread = self.found_thread(start.run.thread).thread.clone();
+        Ok(start)
+    }
+
+    /// The oldest run that is behind another becomes due, if there is no other. Gives whether
+    /// one did.
+    fn release_next(&mut self, thread: ThreadId, now: Timestamp) -> Option<RunId> {
+        let standing = self.standing(self.threads.get(&thread)?);
+        if standing.iter().any(|run| run.state.is_active() || run.is_due(now)) {
+            return None;
+        }
+        let next = standing.into_iter().find(|run| run.available_at.is_none())?;
+        Some(self.put_run(Run { available_at: Some(now), ..next }).id)
+    }
+
+    /// Keeps how a run has ended, and makes room for the next.
+    fn end_run(&mut self, run: Run, now: Timestamp) -> Option<RunId> {
+        let thread = self.put_run(run).thread;
+        self.release_next(thread, now)
+    }
+
+    /// The next run that is due and may begin; those before it that may not are seen to.
+    fn next_claimable(&mut self, now: Timestamp) -> Option<Run> {
+        loop {
+            let due = self.standing.iter().map(|run| self.found_run(*run));
+            let run =
+                due.filter(|run| run.is_due(now)).min_by_key(|run| (run.available_at, run.id))?;
+            let row = self.found_thread(run.thread);
+            let (overtaken, thread) = (run.is_overtaken(&row.thread), run.thread);
+            if overtaken {
+                self.end_run(run.stopped(Stop::Supersede, now), now);
+            } else if self.is_busy(thread) {
+                self.put_run(Run { available_at: None, ..run });
+            } else {
+                return Some(run);
+            }
+        }
+    }
+
+    fn is_busy(&self, thread: ThreadId) -> bool {
+        let row = self.threads.get(&thread).expect("a run's thread is there");
+        self.standing(row).iter().any(|run| run.state.is_active())
+    }
+
+    /// An active run under this fence: nobody took it over, and its thread is still in the
+    /// same hands.
+    fn held_run(&self, run: RunId, fence: i64) -> Result<Run> {
         let Some(RunRow { run, .. }) = self.runs.get(&run) else { return Err(Error::Fenced) };
         let epoch = self.threads.get(&run.thread).map(|row| row.thread.epoch);
-        let holds =
-            run.state == RunState::Running && run.fence == fence && epoch == Some(run.epoch);
+        let holds = run.state.is_active() && run.fence == fence && epoch == Some(run.epoch);
         if holds { Ok(run.clone()) } else { Err(Error::Fenced) }
     }
 
-    /// Keeps how a run has ended; its thread is free for another one.
-    fn end_run(&mut self, run: Run) {
-        let row = self.found_thread(run.thread);
-        row.thread.version += 1;
-        row.active = None;
-        self.running.remove(&run.id);
-        if let Some(row) = self.runs.get_mut(&run.id) {
-            row.run = run;
-        }
+    /// A run that is under way under this fence, whoever holds its thread.
+    fn running_run(&self, run: RunId, fence: i64) -> Result<Run> {
+        let run = self.runs.get(&run).map(|row| &row.run);
+        let holds = |run: &&Run| run.state == RunState::Running && run.fence == fence;
+        run.filter(holds).cloned().ok_or(Error::Fenced)
     }
 
-    /// The runs that nobody carries any more: those of other servers that have not beaten
-    /// since `alive`, and those of `server` that are older and that it does not carry.
-    fn orphans(&self, server: ServerId, carried: &[RunId], alive: Timestamp) -> Vec<Run> {
-        let silent = |other: &ServerId| self.beats.get(other).is_none_or(|beat| *beat < alive);
-        let is_orphan = |run: &Run| match run.server {
-            Some(own) if own == server => run.created_at < alive && !carried.contains(&run.id),
-            other => other.is_none_or(|other| silent(&other)),
-        };
-        self.running
-            .iter()
-            .filter_map(|run| self.runs.get(run))
-            .map(|row| &row.run)
-            .filter(|run| is_orphan(run))
-            .cloned()
-            .collect()
+    fn is_silent(&self, server: Option<ServerId>, alive: Timestamp) -> bool {
+        let beat = server.and_then(|server| self.beats.get(&server));
+        beat.is_none_or(|beat| *beat < alive)
+    }
+
+    /// Whether a sweep looks at the run: nobody carries it.
+    fn is_adrift(&self, run: &Run, sweep: &SweepRuns, now: Timestamp) -> bool {
+        let alive = now.minus(sweep.silence);
+        if run.state != RunState::Running {
+            return true;
+        }
+        if run.server == Some(sweep.server) {
+            return run.created_at < alive && !sweep.carried.contains(&run.id);
+        }
+        self.is_silent(run.server, alive)
+    }
+
+    fn sweep_runs(&mut self, sweep: &SweepRuns, now: Timestamp) -> SweptRuns {
+        let standing: Vec<Run> = self.standing.iter().map(|run| self.found_run(*run)).collect();
+        let mut swept = SweptRuns::default();
+        for run in &standing {
+            let Some(after) = run.swept(now).filter(|_| self.is_adrift(run, sweep, now)) else {
+                continue;
+            };
+            let list = if after.state.is_terminal() { &mut swept.ended } else { &mut swept.queued };
+            list.push(after.id);
+            self.put_run(after);
+        }
+        for run in standing {
+            swept.queued.extend(self.release_next(run.thread, now));
+        }
+        swept
     }
 }
 
 #[async_trait]
 impl RunStore for MemoryStore {
     async fn start_run(&self, scope: &Scope, start: StartRun) -> Result<StartedRun> {
+        self.step(|state, now| state.start_run(scope, &start, now))
+    }
+
+    async fn claim_runs(&self, claim: ClaimRuns) -> Result<Vec<RunStart>> {
         self.step(|state, now| {
-            let started = state.prepare_run(scope, &start, now)?;
-            if let StartedRun::Started(start) = &started {
-                state.insert_run(start.run.clone());
+            let limit = usize::try_from(claim.limit).unwrap_or(usize::MAX);
+            let mut begun = Vec::new();
+            while begun.len() < limit {
+                let Some(run) = state.next_claimable(now) else { break };
+                begun.push(state.begin(run, &claim, now)?);
             }
-            Ok(started)
+            Ok(begun)
         })
     }
 
-    async fn finish_run(&self, finish: FinishRun) -> Result<Option<Message>> {
+    async fn hand_back_run(&self, run: RunId, fence: i64) -> Result<()> {
         self.step(|state, now| {
-            let run = state.finishable(finish.run, finish.fence)?;
+            let run = state.running_run(run, fence)?;
+            let handbacks = run.handbacks + 1;
+            state.put_run(Run { handbacks, ..run.requeued(now) });
+            Ok(())
+        })
+    }
+
+    async fn park_run(&self, run: RunId, fence: i64, patience: Duration) -> Result<()> {
+        self.step(|state, now| {
+            let run = state.held_run(run, fence)?;
+            if run.state != RunState::Running {
+                return Err(Error::Fenced);
+            }
+            let deadline_at = now.plus(patience);
+            state.put_run(Run { state: RunState::Waiting, server: None, deadline_at, ..run });
+            Ok(())
+        })
+    }
+
+    async fn finish_run(&self, finish: FinishRun) -> Result<FinishedRun> {
+        self.step(|state, now| {
+            let run = state.held_run(finish.run, finish.fence)?;
             let reply = finish.reply.map(|reply| state.append(run.thread, spoken(reply), now));
-            state.end_run(Run {
+            let ended = Run {
                 state: finish.state,
                 reply: reply.as_ref().map(|message| message.id),
                 failure: finish.failure,
                 first_delta_at: finish.first_delta_at,
                 finished_at: Some(now.max(run.created_at)),
                 ..run
-            });
-            Ok(reply)
+            };
+            let released = state.end_run(ended, now).is_some();
+            Ok(FinishedRun { reply, released })
+        })
+    }
+
+    async fn stop_run(&self, scope: &Scope, app: AppId, run: RunId, stop: Stop) -> Result<Run> {
+        self.step(|state, now| {
+            let run = &state.run(scope, run)?.run;
+            let run = if run.app == app { run.clone() } else { return Err(Error::RunNotFound) };
+            match run.state {
+                state if state.is_terminal() => Err(Error::RunEnded(run.id)),
+                RunState::Running => {
+                    Ok(state.put_run(Run { stop: run.stop.or(Some(stop)), ..run }))
+                }
+                _ => {
+                    let run = run.stopped(stop, now);
+                    state.end_run(run.clone(), now);
+                    Ok(run)
+                }
+            }
+        })
+    }
+
+    async fn stopped_runs(&self, server: ServerId) -> Result<Vec<(RunId, Stop)>> {
+        self.step(|state, _| {
+            let standing = state.standing.iter().map(|run| state.found_run(*run));
+            let mine =
+                standing.filter(|run| run.state == RunState::Running && run.server == Some(server));
+            Ok(mine.filter_map(|run| Some((run.id, run.stop?))).collect())
         })
     }
 
@@ -164,25 +324,34 @@ impl RunStore for MemoryStore {
         self.step(|state, _| Ok(state.run(scope, run)?.run.clone()))
     }
 
-    async fn interrupt_orphans(
+    async fn list_runs(
         &self,
-        server: ServerId,
-        carried: &[RunId],
-        silence: Duration,
-    ) -> Result<Vec<RunId>> {
-        self.step(|state, now| {
-            let orphans = state.orphans(server, carried, now.minus(silence));
-            let ids = orphans.iter().map(|run| run.id).collect();
-            for run in orphans {
-                state.end_run(Run {
-                    state: RunState::Failed,
-                    failure: Some(Failure::interrupted()),
-                    finished_at: Some(now.max(run.created_at)),
-                    ..run
-                });
-            }
-            Ok(ids)
+        scope: &Scope,
+        app: AppId,
+        filter: &RunFilter,
+        cursor: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<CursorPage<Run>> {
+        let after = cursor.map(Cursor::read::<RunPosition>).transpose()?;
+        self.step(|state, _| {
+            state.app(scope, app)?;
+            let mut runs: Vec<Run> = state
+                .runs
+                .values()
+                .map(|row| &row.run)
+                .filter(|run| run.app == app && state.run(scope, run.id).is_ok())
+                .filter(|run| after.is_none_or(|after| run.id < after.id))
+                .filter(|run| filter.takes(run))
+                .cloned()
+                .collect();
+            runs.sort_by_key(|run| std::cmp::Reverse(run.id));
+            runs.truncate(one_more(limit));
+            Ok(CursorPage::from_rows(runs, limit, |run| RunPosition::from(run)))
         })
+    }
+
+    async fn sweep_runs(&self, sweep: SweepRuns) -> Result<SweptRuns> {
+        self.step(|state, now| Ok(state.sweep_runs(&sweep, now)))
     }
 }
 
@@ -218,6 +387,8 @@ mod tests {
                 server: ServerId::new(),
                 history: 10,
                 deadline: Duration::from_secs(60),
+                overlap: None,
+                debounce: None,
             };
             self.store.start_run(&Scope::Everything, start).await
         }
@@ -249,7 +420,7 @@ mod tests {
     #[tokio::test]
     async fn a_reply_is_refused_once_the_thread_changed_hands() {
         let room = Room::new().await;
-        let StartedRun::Started(start) = room.start().await.unwrap() else { panic!("active") };
+        let StartedRun::Started(start) = room.start().await.unwrap() else { panic!("standing") };
 
         room.change(|thread| thread.epoch += 1);
         let finish = FinishRun {

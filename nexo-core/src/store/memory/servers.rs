@@ -10,7 +10,7 @@ use crate::{Result, SERVER_FORGOTTEN_AFTER, ServerId, ServerStore, Timestamp};
 impl State {
     /// Forgets the servers that have not beaten since `alive` and run nothing.
     fn forget_servers(&mut self, alive: Timestamp) {
-        let running = self.running.iter().filter_map(|run| self.runs.get(run)?.run.server);
+        let running = self.standing.iter().filter_map(|run| self.runs.get(run)?.run.server);
         let busy: HashSet<ServerId> = running.collect();
         self.beats.retain(|server, beat| *beat >= alive || busy.contains(server));
     }

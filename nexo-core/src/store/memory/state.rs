@@ -25,8 +25,8 @@ pub(super) struct State {
     /// The thread of each message, and its `seq` there.
     pub(super) messages: HashMap<MessageId, (ThreadId, i64)>,
     pub(super) runs: HashMap<RunId, RunRow>,
-    /// The runs in state `running`.
-    pub(super) running: BTreeSet<RunId>,
+    /// The runs that have not ended.
+    pub(super) standing: BTreeSet<RunId>,
     /// When each server beat last.
     pub(super) beats: HashMap<ServerId, Timestamp>,
     pub(super) settings: BTreeMap<String, String>,
@@ -54,8 +54,8 @@ pub(super) struct ThreadRow {
     /// The message with `seq` n at n - 1.
     pub(super) messages: Vec<Message>,
     pub(super) runs: Vec<RunId>,
-    /// The run that is `running` or `waiting`.
-    pub(super) active: Option<RunId>,
+    /// Those of them that have not ended.
+    pub(super) standing: BTreeSet<RunId>,
 }
 
 pub(super) struct RunRow {

@@ -1,5 +1,7 @@
 //! Threads.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 
 use super::{
@@ -69,7 +71,8 @@ impl State {
     fn insert_thread(&mut self, thread: Thread, now: Timestamp) {
         let (id, app, customer) = (thread.id, thread.app, thread.customer());
         self.owning_app(app).threads.insert(thread_key(&thread));
-        let row = ThreadRow { thread, messages: Vec::new(), runs: Vec::new(), active: None };
+        let (messages, runs, standing) = (Vec::new(), Vec::new(), BTreeSet::new());
+        let row = ThreadRow { thread, messages, runs, standing };
         self.threads.insert(id, row);
         if let Some(customer) = customer {
             self.attach_subscriber(id, app, &customer, now);
@@ -102,7 +105,7 @@ impl State {
         }
         for run in &row.runs {
             self.runs.remove(run);
-            self.running.remove(run);
+            self.standing.remove(run);
         }
         let key = thread_key(&row.thread);
         self.owning_app(row.thread.app).threads.remove(&key);
