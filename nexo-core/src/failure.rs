@@ -22,10 +22,9 @@ impl Failure {
         Self { kind, detail: detail.into(), is_passing: false }
     }
 
-    /// That of a run which was under way, and which no server carries any more.
-    #[must_use]
-    pub fn interrupted() -> Self {
-        Self::new(FailureKind::RunInterrupted, "no server carries it any more")
+    /// That of a run which ended without anybody saying why: a defect of ours.
+    pub(crate) fn internal() -> Self {
+        Self::new(FailureKind::Internal, "the run ended without a word")
     }
 
     /// The same, for something that may be over when it is tried again.

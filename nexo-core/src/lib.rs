@@ -37,10 +37,10 @@ pub use apps::{
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use deliveries::{Delivery, DeliveryStore, MAX_KEPT_RESPONSE_BYTES};
 pub use dispatch::{AgentEvent, AgentStream, Dispatcher, Turn};
-pub use engine::Engine;
+pub use engine::{Engine, RunOptions};
 pub use error::{BoxError, Error, ErrorKind, Result};
 pub use failure::{Failure, FailureKind};
-pub use hub::{RunEnd, RunEvent, RunWatch};
+pub use hub::{InvalidRunCursor, RunCursor, RunEnd, RunEvent, RunWatch};
 pub use id::{
     AgentId, AppId, DeliveryId, KeyId, MailId, MessageId, RunId, ServerId, SessionId, SubscriberId,
     ThreadId, UserId,

@@ -12,6 +12,7 @@ use crate::{
 
 const HISTORY: u32 = 10;
 const RUN_DEADLINE: Duration = Duration::from_secs(15 * 60);
+const REPLY_PATIENCE: Duration = Duration::from_secs(60 * 60);
 
 /// A store, and the engine that works on it. Cheap to clone; two in one process do not meet.
 ///
@@ -74,7 +75,12 @@ impl Default for NexoBuilder {
         Self {
             store: None,
             dispatchers: HashMap::from([(SIMULATOR.to_owned(), simulator)]),
-            settings: Settings { history: HISTORY, deadline: RUN_DEADLINE, exclusive: false },
+            settings: Settings {
+                history: HISTORY,
+                deadline: RUN_DEADLINE,
+                patience: REPLY_PATIENCE,
+                exclusive: false,
+            },
         }
     }
 }
@@ -105,6 +111,13 @@ impl NexoBuilder {
     #[must_use]
     pub fn run_deadline(mut self, deadline: Duration) -> Self {
         self.settings.deadline = deadline;
+        self
+    }
+
+    /// How long a run waits for an agent that answers later; an hour if it is not said.
+    #[must_use]
+    pub fn reply_patience(mut self, patience: Duration) -> Self {
+        self.settings.patience = patience;
         self
     }
 

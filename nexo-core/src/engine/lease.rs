@@ -5,18 +5,22 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{Engine, Inner};
-use crate::Result;
+use super::{Engine, Inner, attend, carried::Halt};
+use crate::{Result, SweepRuns};
 
 const BEAT_EVERY: Duration = Duration::from_secs(3);
 /// After this much silence a server counts as gone.
 const SILENCE: Duration = Duration::from_secs(10);
+/// After this much silence a server counts itself as gone: before others do.
+const DEAFNESS: Duration = Duration::from_secs(7);
 
 impl Engine {
-    /// Signs the server on, once: ends the runs that a server which is gone left behind, and
-    /// keeps beating in the background until the engine is dropped or shut down.
+    /// Signs the server on, once: from now on it beats, takes over the runs of servers that are
+    /// gone, and begins what is due, in the background, until the engine is dropped or shut
+    /// down. One that has the store to itself takes over at once what it finds under way.
     ///
     /// The first run does it as well; a server that calls it at its start does not keep the
     /// threads of those runs waiting until then.
@@ -31,34 +35,60 @@ impl Engine {
 
 async fn sign_on(inner: &Arc<Inner>) -> Result<()> {
     inner.store.beat(inner.server).await?;
-    let silence = if inner.settings.exclusive { Duration::ZERO } else { SILENCE };
-    interrupt(inner, silence).await?;
-    let stopping = inner.stopping.clone();
-    inner.handle.spawn(stopping.run_until_cancelled_owned(keep_beating(Arc::downgrade(inner))));
+    if inner.settings.exclusive {
+        sweep(inner, Duration::ZERO).await?;
+    }
+    for work in [
+        futures::future::Either::Left(keep_beating(Arc::downgrade(inner))),
+        futures::future::Either::Right(attend::attend(Arc::downgrade(inner))),
+    ] {
+        let stopping = inner.stopping.clone();
+        inner.handle.spawn(stopping.run_until_cancelled_owned(work));
+    }
     Ok(())
 }
 
 /// Beats also while the server only finishes its runs: they have to be kept.
 async fn keep_beating(inner: Weak<Inner>) {
+    // When the server was heard last, and since when it was without a gap.
+    let (mut heard, mut since) = (Instant::now(), Instant::now());
     loop {
         tokio::time::sleep(BEAT_EVERY).await;
         let Some(inner) = inner.upgrade() else { return };
-        if let Err(error) = beat(&inner).await {
-            warn!(%error, "the store did not take the server's sign of life");
+        match beat(&inner, since).await {
+            Ok(()) if heard.elapsed() > DEAFNESS => {
+                (heard, since) = (Instant::now(), Instant::now())
+            }
+            Ok(()) => heard = Instant::now(),
+            Err(error) => warn!(%error, "the store did not take the server's sign of life"),
+        }
+        if heard.elapsed() > DEAFNESS {
+            inner.carried.halt_all(Halt::Lost);
         }
     }
 }
 
-async fn beat(inner: &Inner) -> Result<()> {
+/// Whoever could not be heard must not judge who else was silent: after an outage of the
+/// store all were. So a server looks after the runs of others only when it was heard for as
+/// long as they are given.
+async fn beat(inner: &Inner, heard_since: Instant) -> Result<()> {
     inner.store.beat(inner.server).await?;
-    interrupt(inner, SILENCE).await
+    if heard_since.elapsed() >= SILENCE { sweep(inner, SILENCE).await } else { Ok(()) }
 }
 
-async fn interrupt(inner: &Inner, silence: Duration) -> Result<()> {
-    let carried = inner.hub.carried();
-    let sweep = crate::SweepRuns { server: inner.server, carried, silence };
-    for run in inner.store.sweep_runs(sweep).await?.queued {
-        info!(run.id = %run, "nobody carried run {run} any more");
+async fn sweep(inner: &Inner, silence: Duration) -> Result<()> {
+    let taking = inner.taking.lock().await;
+    let sweep = SweepRuns { server: inner.server, carried: inner.carried.ids(), silence };
+    let swept = inner.store.sweep_runs(sweep).await?;
+    drop(taking);
+    for run in &swept.queued {
+        info!(run.id = %run, "run {run} was carried by nobody, and is queued");
+    }
+    for run in swept.ended {
+        info!(run.id = %run, "run {run} was carried by nobody, and has ended");
+    }
+    if !swept.queued.is_empty() {
+        inner.news.notify_one();
     }
     Ok(())
 }

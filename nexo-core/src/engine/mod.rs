@@ -1,8 +1,13 @@
 //! The engine: makes runs, and carries each to its end in a task of its own.
 //!
 //! A run never lives in the request that asked for it: whoever asked may go away, and the
-//! reply is completed and stored all the same.
+//! reply is completed and stored all the same. Nor does it live in the server that began it:
+//! when that is gone, another one goes on with it.
 
+mod answer;
+mod attend;
+mod carried;
+mod follow;
 mod lease;
 mod routing;
 mod turn;
@@ -11,21 +16,21 @@ pub(crate) use routing::SIMULATOR;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::{runtime::Handle, sync::OnceCell, time::Instant};
+use carried::{Carried, Halt};
+use tokio::{
+    runtime::Handle,
+    sync::{Mutex, Notify, OnceCell},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    AppId, Dispatcher, Error, Message, MessageRange, Result, Role, Run, RunId, Scope, ServerId,
-    StartRun, StartedRun, Store, ThreadId,
-    hub::{Hub, RunEnd, RunEvent, RunWatch},
+    AppId, Dispatcher, Error, FinishRun, Message, Overlap, Reply, Result, Run, RunCursor, RunId,
+    RunStart, RunState, Scope, ServerId, StartRun, StartedRun, Stop, Store, ThreadId,
+    hub::{Hub, RunWatch},
 };
 
-/// How often the store is asked about a run that another server carries.
-const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 /// How long runs may take to end once they are told to.
 const STOPPING_PATIENCE: Duration = Duration::from_secs(5);
-/// The most messages that are looked at to see whether a newer one waits for an answer.
-const NEWER_MESSAGES: u32 = 200;
 
 /// What the engine does not decide by itself.
 #[derive(Clone, Debug)]
@@ -34,8 +39,19 @@ pub(crate) struct Settings {
     pub(crate) history: u32,
     /// How long a run may take in all.
     pub(crate) deadline: Duration,
+    /// How long a run waits for an agent that answers later.
+    pub(crate) patience: Duration,
     /// Whether no other server can be working on the store.
     pub(crate) exclusive: bool,
+}
+
+/// How a thread is to be answered; the app's own rules hold where nothing is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunOptions {
+    /// What to do if the thread is busy with an older message.
+    pub overlap: Option<Overlap>,
+    /// For how long to wait for a burst of messages to end.
+    pub debounce: Option<Duration>,
 }
 
 /// Makes runs, and carries them to their end.
@@ -49,14 +65,20 @@ struct Inner {
     store: Arc<dyn Store>,
     dispatchers: HashMap<String, Arc<dyn Dispatcher>>,
     hub: Hub,
+    carried: Carried,
     server: ServerId,
     settings: Settings,
     handle: Handle,
     tasks: TaskTracker,
     signed_on: OnceCell<()>,
+    /// Something may be due, or have to stop.
+    news: Notify,
+    /// Held while runs are taken, and while it is judged which nobody carries: what was just
+    /// taken must not look as if nobody did.
+    taking: Mutex<()>,
     /// No new runs.
     draining: CancellationToken,
-    /// Runs under way end now.
+    /// Nothing goes on from now on.
     stopping: CancellationToken,
 }
 
@@ -71,11 +93,14 @@ impl Engine {
             store,
             dispatchers,
             hub: Hub::default(),
+            carried: Carried::default(),
             server: ServerId::new(),
             settings,
             handle,
             tasks: TaskTracker::new(),
             signed_on: OnceCell::new(),
+            news: Notify::new(),
+            taking: Mutex::default(),
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
         };
@@ -88,98 +113,142 @@ impl Engine {
         self.inner.server
     }
 
+    /// Answers the newest user message of a thread as the app's rules say, and gives a watch on
+    /// that run; see [`Engine::start_with`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Engine::start_with`].
+    pub async fn start(&self, scope: &Scope, app: AppId, thread: ThreadId) -> Result<RunWatch> {
+        self.start_with(scope, app, thread, RunOptions::default()).await
+    }
+
     /// Answers the newest user message of a thread, and gives a watch on that run.
     ///
-    /// A run that answers it already is joined. While one answers an older message, this
-    /// waits for its turn. The first call signs the server on ([`Engine::sign_on`]).
+    /// A run that answers it already is joined. One that has to wait for its turn is watched
+    /// all the same: nothing comes until it begins, here or on another server. The first call
+    /// signs the server on ([`Engine::sign_on`]).
     ///
     /// # Errors
     ///
     /// Those of [`RunStore::start_run`](crate::RunStore::start_run);
-    /// [`Error::Unavailable`] while the server shuts down, or if the turn does not come
-    /// within the time that a run may take.
-    pub async fn start(&self, scope: &Scope, app: AppId, thread: ThreadId) -> Result<RunWatch> {
+    /// [`Error::Unavailable`] while the server shuts down.
+    pub async fn start_with(
+        &self,
+        scope: &Scope,
+        app: AppId,
+        thread: ThreadId,
+        options: RunOptions,
+    ) -> Result<RunWatch> {
         self.sign_on().await?;
-        let deadline = Instant::now() + self.inner.settings.deadline;
-        let mut before = None;
-        loop {
-            let active = match self.begin(scope, app, thread).await? {
-                Begun::Started(watch) => return Ok(watch),
-                Begun::Active(run) => run,
-            };
-            if before.replace(active.id) == Some(active.id) {
-                // It has ended, and its end is still on the way to the store.
-                pause(deadline).await?;
-            }
-            let watch = self.watch(&active, deadline).await?;
-            if !self.has_newer_message(scope, &active).await? {
-                return Ok(watch);
-            }
-            tokio::time::timeout_at(deadline, watch.end()).await.map_err(|_| busy())?;
-        }
-    }
-
-    /// Makes a run, and a task that carries it.
-    ///
-    /// Both happen in a task, since a caller that goes away in between must not leave a run
-    /// behind that nobody carries.
-    async fn begin(&self, scope: &Scope, app: AppId, thread: ThreadId) -> Result<Begun> {
         if self.inner.draining.is_cancelled() {
             return Err(Error::Unavailable("the server is shutting down".into()));
         }
+        // Making a run and carrying it happen in a task, since a caller that goes away in
+        // between must not leave a run behind that nobody carries.
         let (inner, scope) = (Arc::clone(&self.inner), scope.clone());
-        let begun = async move { inner.begin(&scope, app, thread).await };
+        let begun = async move { inner.begin(&scope, app, thread, options).await };
         let begun = self.inner.tasks.spawn_on(begun, &self.inner.handle);
         begun.await.map_err(|panicked| Error::Store(panicked.into()))?
     }
 
-    /// Whether a user has said something since what the run answers.
-    async fn has_newer_message(&self, scope: &Scope, run: &Run) -> Result<bool> {
-        let after = MessageRange::After(run.message_seq);
-        let store = &self.inner.store;
-        let newer = store.list_messages(scope, run.app, run.thread, after, NEWER_MESSAGES).await?;
-        Ok(newer.iter().any(|message| message.role == Role::User))
+    /// Watches a run from its start, wherever it is carried, and also when it has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RunNotFound`] if there is none, or it lies outside the scope.
+    pub async fn watch(&self, scope: &Scope, run: RunId) -> Result<RunWatch> {
+        let run = self.inner.store.get_run(scope, run).await?;
+        self.inner.watch(run).await
     }
 
-    /// Watches a run from its start, wherever it is carried: one that another server carries
-    /// is replayed from what is stored, once it has ended.
-    async fn watch(&self, run: &Run, deadline: Instant) -> Result<RunWatch> {
-        loop {
-            if let Some(watch) = self.inner.hub.watch(run.id) {
-                return Ok(watch);
-            }
-            let found = self.inner.store.get_run(&Scope::Everything, run.id).await?;
-            if found.state.is_terminal() {
-                return Ok(RunWatch::replay(run.id, self.replayed(found).await?));
-            }
-            pause(deadline).await?;
-        }
-    }
-
-    async fn replayed(&self, run: Run) -> Result<Vec<RunEvent>> {
-        let message = match run.reply {
-            Some(reply) => Some(self.inner.store.get_message(&Scope::Everything, reply).await?),
-            None => None,
+    /// Watches a run from where a reader was cut off. `None` if the reader has seen everything.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidCursor`] if it names no run of the thread in the scope, or if nobody can
+    /// have seen so much of it.
+    pub async fn resume(
+        &self,
+        scope: &Scope,
+        app: AppId,
+        cursor: RunCursor,
+    ) -> Result<Option<RunWatch>> {
+        let run = match self.inner.store.get_run(scope, cursor.run).await {
+            Ok(run) if run.app == app => run,
+            Ok(_) | Err(Error::RunNotFound) => return Err(Error::InvalidCursor),
+            Err(error) => return Err(error),
         };
-        let mut events = vec![meta(message.as_ref())];
-        if let Some(text) = message.as_ref().and_then(|message| message.content.as_deref()) {
-            events.extend(turn::deltas(text));
+        if cursor.attempt > run.attempt {
+            return Err(Error::InvalidCursor);
         }
-        let end = RunEnd { state: run.state, message, failure: run.failure };
-        events.push(RunEvent::End(Arc::new(end)));
-        Ok(events)
+        let mut watch = self.inner.watch(run).await?;
+        Ok(watch.resume(cursor)?.then_some(watch))
+    }
+
+    /// Has a run stop; what its agent has said by then is kept. Gives the run as it stands
+    /// then: one that is under way ends a little later.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`RunStore::stop_run`](crate::RunStore::stop_run).
+    pub async fn cancel(&self, scope: &Scope, app: AppId, run: RunId) -> Result<Run> {
+        let run = self.inner.store.stop_run(scope, app, run, Stop::Cancel).await?;
+        self.inner.news.notify_one();
+        Ok(run)
+    }
+
+    /// Answers a run whose agent said that it answers later, in that agent's name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RunNotFound`] if the app has no such run in the scope, [`Error::RunEnded`] if it
+    /// has ended, [`Error::RunNotWaiting`] if it does not wait for an answer.
+    pub async fn reply(
+        &self,
+        scope: &Scope,
+        app: AppId,
+        run: RunId,
+        text: String,
+    ) -> Result<Message> {
+        let found = self.inner.store.get_run(scope, run).await?;
+        if found.app != app {
+            return Err(Error::RunNotFound);
+        }
+        match found.state {
+            RunState::Waiting => {}
+            state if state.is_terminal() => return Err(Error::RunEnded(run)),
+            _ => return Err(Error::RunNotWaiting(run)),
+        }
+        let content_json = answer::content_json(routing::WEBHOOK, None, None);
+        let finish = FinishRun {
+            run,
+            fence: found.fence,
+            state: RunState::Completed,
+            reply: Some(Reply { content: text, content_json }),
+            failure: None,
+            first_delta_at: None,
+        };
+        let finished = self.inner.store.finish_run(finish).await;
+        self.inner.news.notify_one();
+        match finished {
+            Ok(finished) => finished.reply.ok_or(Error::Corrupt("late reply")),
+            // Somebody else was faster: by an answer of their own, or by stopping it.
+            Err(Error::Fenced) => Err(Error::RunEnded(run)),
+            Err(error) => Err(error),
+        }
     }
 
     /// Finishes what is under way: no new runs from now on, those running get `grace`, and
-    /// what is left then ends as failed with `RUN_INTERRUPTED`.
+    /// what is left then is handed back, for another server or the next start to go on with.
     pub async fn shutdown(&self, grace: Duration) {
         self.inner.draining.cancel();
         self.inner.tasks.close();
         if tokio::time::timeout(grace, self.inner.tasks.wait()).await.is_err() {
-            self.inner.stopping.cancel();
+            self.inner.carried.halt_all(Halt::HandBack);
             let stopped = tokio::time::timeout(STOPPING_PATIENCE, self.inner.tasks.wait());
             if stopped.await.is_err() {
-                tracing::warn!("some runs could not be ended; they are when the server is missed");
+                tracing::warn!("some runs could not be handed back; others take them over");
             }
         }
         // A sign of life after signing off would sign it on again.
@@ -193,9 +262,15 @@ impl Engine {
 impl Inner {
     /// The run is known to the hub before it is to the store, so that whoever joins it finds
     /// it there.
-    async fn begin(self: Arc<Self>, scope: &Scope, app: AppId, thread: ThreadId) -> Result<Begun> {
+    async fn begin(
+        self: Arc<Self>,
+        scope: &Scope,
+        app: AppId,
+        thread: ThreadId,
+        options: RunOptions,
+    ) -> Result<RunWatch> {
         let run = RunId::new();
-        let publisher = self.hub.open(run);
+        let publisher = self.hub.open(run, 1);
         let start = StartRun {
             run,
             app,
@@ -203,46 +278,32 @@ impl Inner {
             server: self.server,
             history: self.settings.history,
             deadline: self.settings.deadline,
-            overlap: None,
-            debounce: None,
+            overlap: options.overlap,
+            debounce: options.debounce,
         };
         match self.store.start_run(scope, start).await? {
-            StartedRun::Standing(run) => Ok(Begun::Active(run)),
             StartedRun::Started(start) => {
                 let watch = publisher.watch();
-                let carried = turn::drive(Arc::clone(&self), *start, publisher);
-                self.tasks.spawn_on(carried, &self.handle);
-                Ok(Begun::Started(watch))
+                self.carry(*start, publisher);
+                Ok(watch)
+            }
+            StartedRun::Standing(standing) => {
+                // It may be due, or have another one stop.
+                self.news.notify_one();
+                if standing.id == run {
+                    let watch = publisher.watch();
+                    self.reflect(publisher.leave(), *standing).await?;
+                    return Ok(watch);
+                }
+                self.watch(*standing).await
             }
         }
     }
-}
 
-/// What came of the wish to have a thread answered.
-enum Begun {
-    /// A run was made, and is carried here.
-    Started(RunWatch),
-    /// There is one already.
-    Active(Box<Run>),
-}
-
-fn busy() -> Error {
-    Error::Unavailable("the thread is busy".into())
-}
-
-async fn pause(deadline: Instant) -> Result<()> {
-    let pause = tokio::time::sleep(FOLLOW_EVERY);
-    tokio::time::timeout_at(deadline, pause).await.map_err(|_| busy())
-}
-
-/// Who answered, as the stored reply says it.
-fn meta(reply: Option<&Message>) -> RunEvent {
-    let said = |name| {
-        let member = reply.and_then(|reply| reply.content_json.get(name));
-        member.and_then(|member| member.as_str().map(Arc::from))
-    };
-    RunEvent::Meta {
-        source: said("source").unwrap_or_else(|| routing::WEBHOOK.into()),
-        reason: said("reason"),
+    /// Carries a run in a task of its own.
+    fn carry(self: &Arc<Self>, start: RunStart, publisher: crate::hub::Publisher) {
+        let reins = self.carried.take(start.run.id);
+        let carried = turn::drive(Arc::clone(self), start, publisher, reins);
+        self.tasks.spawn_on(carried, &self.handle);
     }
 }

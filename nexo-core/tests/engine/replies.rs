@@ -1,122 +1,15 @@
-//! What the run engine promises, with scripted agents on the store in memory.
-
-#![allow(clippy::unwrap_used, reason = "a test that can't go on panics")]
+//! What an agent says, and what is made of it.
 
 use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use futures::{StreamExt, channel::mpsc};
 use nexo_core::{
-    AgentEvent, AgentStream, AppChanges, AppId, ConfigChange, Dispatcher, Error, Failure,
-    FailureKind, ManualClock, MemoryStore, MessageRange, NewApp, NewMessage, NewThread, Nexo, Role,
-    RunEnd, RunEvent, RunId, RunState, RunWatch, Scope, StartRun, ThreadId, Timestamp, Turn,
+    AgentEvent, AppChanges, Error, Failure, FailureKind, Nexo, Role, RunEvent, RunState,
 };
 
-type Step = Result<AgentEvent, Failure>;
-
-/// An agent that says what a test tells it to, when it tells it.
-#[derive(Debug, Default)]
-struct Scripted {
-    turns: AtomicUsize,
-    answers: Mutex<Vec<mpsc::UnboundedReceiver<Step>>>,
-}
-
-impl Scripted {
-    /// The next turn is answered with what is sent here.
-    fn answer(&self) -> mpsc::UnboundedSender<Step> {
-        let (say, hear) = mpsc::unbounded();
-        self.answers.lock().unwrap().insert(0, hear);
-        say
-    }
-
-    /// The next turn is answered with this, at once.
-    fn answer_with(&self, steps: Vec<Step>) {
-        let say = self.answer();
-        for step in steps {
-            say.unbounded_send(step).unwrap();
-        }
-    }
-}
-
-impl Dispatcher for Scripted {
-    fn dispatch(&self, _: Arc<Turn>) -> AgentStream {
-        self.turns.fetch_add(1, Ordering::SeqCst);
-        let answer = self.answers.lock().unwrap().pop();
-        answer.expect("the script has an answer").boxed()
-    }
-}
-
-/// A thread of an app whose agent is scripted.
-struct Stage {
-    nexo: Nexo,
-    clock: Arc<ManualClock>,
-    agent: Arc<Scripted>,
-    scope: Scope,
-    app: AppId,
-    thread: ThreadId,
-}
-
-impl Stage {
-    async fn new() -> Self {
-        let agent = Arc::new(Scripted::default());
-        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_000_000)));
-        let store = Arc::new(MemoryStore::with_clock(clock.clone()));
-        let builder = Nexo::builder().store(store).run_deadline(Duration::from_secs(600));
-        let nexo = builder.dispatcher("webhook", agent.clone()).build();
-        let app = NewApp {
-            webhook_url: Some("https://agent.example.com".into()),
-            config: r#"{"integration":{"mode":"webhook"}}"#.parse().unwrap(),
-            ..NewApp::new("owner".parse().unwrap(), "app")
-        };
-        let app = nexo.store().create_app(app).await.unwrap().id;
-        let scope = Scope::App(app);
-        let thread = NewThread::default();
-        let (thread, _) = nexo.store().create_thread(&scope, app, thread).await.unwrap();
-        Self { nexo, clock, agent, scope, app, thread: thread.id }
-    }
-
-    async fn say(&self, text: &str) {
-        let message = NewMessage::new(Role::User, text);
-        let store = self.nexo.store();
-        store.append_message(&self.scope, self.app, self.thread, message).await.unwrap();
-    }
-
-    async fn configure(&self, config: &str) {
-        let config = ConfigChange::Replace(config.parse().unwrap());
-        let changes = AppChanges { config: Some(config), ..AppChanges::default() };
-        self.nexo.store().update_app(&self.scope, self.app, changes).await.unwrap();
-    }
-
-    async fn start(&self) -> RunWatch {
-        self.nexo.engine().start(&self.scope, self.app, self.thread).await.unwrap()
-    }
-
-    async fn messages(&self) -> Vec<(Role, String)> {
-        let range = MessageRange::Newest { before: None };
-        let store = self.nexo.store();
-        let messages = store.list_messages(&self.scope, self.app, self.thread, range, 200).await;
-        let text = |content: Option<String>| content.unwrap_or_default();
-        messages.unwrap().into_iter().map(|it| (it.role, text(it.content))).collect()
-    }
-}
-
-fn delta(text: &str) -> Step {
-    Ok(AgentEvent::Delta(text.into()))
-}
-
-fn broken() -> Step {
-    Err(Failure::new(FailureKind::WebhookRequestFailed, "reset"))
-}
-
-async fn end(watch: RunWatch) -> Arc<RunEnd> {
-    let patience = Duration::from_secs(30);
-    tokio::time::timeout(patience, watch.end()).await.unwrap().expect("every run tells its end")
-}
+use crate::stage::{Stage, broken, delta, end};
 
 #[tokio::test]
 async fn a_reply_is_stored_before_its_end_is_told() {
@@ -397,21 +290,6 @@ async fn a_shutdown_lets_runs_finish_and_takes_no_new_ones() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_interrupts_what_does_not_finish_in_time() {
-    let stage = Stage::new().await;
-    let say = stage.agent.answer();
-    stage.say("hello").await;
-    let watch = stage.start().await;
-    say.unbounded_send(delta("this far")).unwrap();
-
-    stage.nexo.engine().shutdown(Duration::from_secs(25)).await;
-    let end = end(watch).await;
-
-    assert_eq!(end.failure.as_ref().unwrap().kind, FailureKind::RunInterrupted);
-    assert_eq!(end.message.as_ref().unwrap().content.as_deref(), Some("this far"));
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_server_that_shuts_down_keeps_its_runs_until_they_end() {
     let stage = Stage::new().await;
     stage.nexo.engine().sign_on().await.unwrap();
@@ -437,22 +315,6 @@ async fn a_server_that_shuts_down_keeps_its_runs_until_they_end() {
     assert_eq!(end.state, RunState::Completed);
 }
 
-#[tokio::test]
-async fn a_run_left_behind_by_another_server_is_ended_at_sign_on() {
-    let stage = Stage::new().await;
-    let _say = stage.agent.answer();
-    stage.say("hello").await;
-    let left_behind = stage.start().await.run();
-
-    stage.clock.advance(Duration::from_secs(1));
-    let next = Nexo::builder().store(Arc::clone(stage.nexo.store())).exclusive().build();
-    next.engine().sign_on().await.unwrap();
-
-    let run = stage.nexo.store().get_run(&Scope::Everything, left_behind).await.unwrap();
-    assert_eq!(run.state, RunState::Failed);
-    assert_eq!(run.failure.unwrap().kind.key(), "RUN_INTERRUPTED");
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_goes_away_while_its_run_is_made_leaves_no_dead_thread_behind() {
     let stage = Stage::new().await;
@@ -471,35 +333,6 @@ async fn a_caller_that_goes_away_while_its_run_is_made_leaves_no_dead_thread_beh
     }
 
     stage.agent.answer_with(vec![delta("answered")]);
-    assert_eq!(end(stage.start().await).await.state, RunState::Completed);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_run_that_nobody_carries_is_ended_by_its_own_servers_sweep() {
-    let stage = Stage::new().await;
-    stage.say("hello").await;
-    stage.nexo.engine().sign_on().await.unwrap();
-    let run = RunId::new();
-    let lost = StartRun {
-        run,
-        app: stage.app,
-        thread: stage.thread,
-        server: stage.nexo.engine().server(),
-        history: 10,
-        deadline: Duration::from_secs(60),
-    };
-    stage.nexo.store().start_run(&stage.scope, lost).await.unwrap();
-
-    stage.clock.advance(Duration::from_secs(11));
-    let store = stage.nexo.store();
-    let swept = async {
-        while store.get_run(&Scope::Everything, run).await.unwrap().state == RunState::Running {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), swept).await.unwrap();
-    stage.agent.answer_with(vec![delta("answered")]);
-
     assert_eq!(end(stage.start().await).await.state, RunState::Completed);
 }
 

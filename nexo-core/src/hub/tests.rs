@@ -1,0 +1,227 @@
+//! Logs, and who reads them.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{Error, FailureKind};
+
+fn delta(text: &str) -> RunEvent {
+    RunEvent::Delta(text.into())
+}
+
+fn meta() -> RunEvent {
+    RunEvent::Meta { source: "simulator".into(), reason: Some("why".into()) }
+}
+
+fn well() -> RunEnd {
+    RunEnd { state: RunState::Completed, message: None, failure: None }
+}
+
+fn badly() -> RunEnd {
+    let failure = Some(Failure::new(FailureKind::WebhookTimeout, "no answer"));
+    RunEnd { state: RunState::Failed, message: None, failure }
+}
+
+/// What a reader makes of a run: the text as it stands, and what else happened.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Seen {
+    text: String,
+    events: Vec<String>,
+}
+
+impl Seen {
+    fn see(&mut self, event: &RunEvent) {
+        match event {
+            RunEvent::Meta { .. } => {}
+            RunEvent::Delta(text) => self.text.push_str(text),
+            RunEvent::Reset { .. } => *self = Self::default(),
+            event => self.events.push(format!("{event:?}")),
+        }
+    }
+}
+
+/// All that can be seen without waiting.
+async fn ready(watch: &mut RunWatch) -> Vec<RunEvent> {
+    let mut events = Vec::new();
+    while let Some(event) = futures::FutureExt::now_or_never(watch.next()).flatten() {
+        events.push(event);
+    }
+    events
+}
+
+async fn seen(watch: &mut RunWatch) -> Seen {
+    let mut seen = Seen::default();
+    ready(watch).await.iter().for_each(|event| seen.see(event));
+    seen
+}
+
+#[tokio::test]
+async fn early_and_late_watchers_see_the_same() {
+    let hub = Hub::default();
+    let publisher = hub.open(RunId::new(), 1);
+    let mut early = publisher.watch();
+
+    publisher.publish(meta());
+    publisher.publish(delta("a"));
+    let mut late = hub.watch(publisher.run).0;
+    let first = seen(&mut early).await;
+    publisher.publish(delta("é🎉"));
+    publisher.end(well());
+    drop(publisher);
+
+    assert_eq!(first.text, "a");
+    let (rest, all) = (seen(&mut early).await, seen(&mut late).await);
+    assert_eq!((rest.text.as_str(), all.text.as_str()), ("é🎉", "aé🎉"));
+    assert_eq!(rest.events, all.events);
+    assert!(early.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_closed_log_ends_its_watchers_and_is_forgotten() {
+    let hub = Hub::default();
+    let publisher = hub.open(RunId::new(), 1);
+    let (run, mut watch) = (publisher.run, publisher.watch());
+
+    drop(publisher);
+
+    assert!(hub.watch(run).1.is_some(), "it is not known any more");
+    assert!(watch.next().await.is_none());
+}
+
+#[tokio::test]
+async fn an_attempt_that_replaces_another_is_told_to_those_who_saw_some_of_it() {
+    let hub = Hub::default();
+    let run = RunId::new();
+    let first = hub.open(run, 1);
+    first.publish(meta());
+    first.publish(delta("half a sen"));
+    let (mut reader, mut idle) = (first.watch(), first.watch());
+    ready(&mut reader).await;
+
+    let _mirror = first.leave();
+    let second = hub.open(run, 2);
+    second.publish(delta("a whole sentence"));
+    second.end(well());
+
+    let events = ready(&mut reader).await;
+    assert!(matches!(events[0], RunEvent::Reset { attempt: 2 }));
+    assert!(matches!(&events[1], RunEvent::Delta(text) if &**text == "a whole sentence"));
+    assert!(matches!(events[2], RunEvent::End(_)));
+    let events = ready(&mut idle).await;
+    assert!(matches!(events[0], RunEvent::Meta { .. }));
+    assert!(matches!(events[1], RunEvent::Delta(_)), "who saw nothing needs no reset");
+}
+
+#[tokio::test]
+async fn a_mirror_is_made_once_and_goes_with_its_last_watcher() {
+    let hub = Hub::default();
+    let run = RunId::new();
+    let (one, mirror) = hub.watch(run);
+    let (two, none) = hub.watch(run);
+    let mirror = mirror.unwrap();
+    assert!(none.is_none());
+    assert!(mirror.is_wanted());
+
+    drop((one, two));
+
+    assert!(!mirror.is_wanted());
+    assert!(hub.watch(run).1.is_some());
+}
+
+#[tokio::test]
+async fn a_run_that_comes_to_this_server_is_read_on_by_those_who_watched_its_mirror() {
+    let hub = Hub::default();
+    let run = RunId::new();
+    let (mut watch, mirror) = hub.watch(run);
+    let mirror = mirror.unwrap();
+    mirror.follow(1);
+
+    let publisher = hub.open(run, 2);
+    publisher.publish(meta());
+    publisher.publish(delta("here"));
+    assert!(!mirror.is_wanted());
+    drop(mirror);
+    publisher.end(well());
+
+    assert_eq!(seen(&mut watch).await.text, "here");
+    assert!(hub.watch(run).1.is_none());
+}
+
+#[tokio::test]
+async fn impossible_cursors_are_refused_where_the_run_is_known() {
+    let hub = Hub::default();
+    let publisher = hub.open(RunId::new(), 2);
+    publisher.publish(meta());
+    publisher.publish(delta("é"));
+    let at = |attempt, bytes, events| {
+        let run = publisher.run;
+        publisher.watch().resume(RunCursor { run, attempt, bytes, events })
+    };
+
+    assert!(at(2, 2, 0).unwrap());
+    assert!(at(1, 700, 3).unwrap(), "an attempt that is over may have said anything");
+    for (attempt, bytes, events) in [(2, 1, 0), (2, 3, 0), (2, 2, 1), (3, 0, 0)] {
+        assert!(matches!(at(attempt, bytes, events), Err(Error::InvalidCursor)));
+    }
+    publisher.end(badly());
+    assert!(at(2, 2, 1).unwrap(), "the end is still to come after the error");
+    assert!(!at(2, 2, 2).unwrap());
+}
+
+#[tokio::test]
+async fn what_was_said_and_not_kept_is_withdrawn() {
+    let hub = Hub::default();
+    let run = RunId::new();
+    let (mut watch, mirror) = hub.watch(run);
+    mirror.unwrap().finish(1, meta(), "", badly());
+
+    assert!(watch.resume(RunCursor { run, attempt: 1, bytes: 40, events: 0 }).unwrap());
+
+    let events = ready(&mut watch).await;
+    assert!(matches!(events[1], RunEvent::Reset { attempt: 1 }), "{events:?}");
+    assert!(matches!(events[2], RunEvent::Error(_)));
+}
+
+proptest! {
+    /// However a reader is cut off and comes back, here or on a server that only knows the
+    /// end, it has the same in the end; and it sees nothing twice.
+    #[test]
+    fn a_reader_that_comes_back_misses_nothing_and_sees_nothing_twice(
+        pieces in prop::collection::vec("[aé🎉]{0,40}", 0..20),
+        cuts in prop::collection::vec(0_usize..25, 0..6),
+        fails in any::<bool>(),
+    ) {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+            let run = RunId::new();
+            let (hub, elsewhere) = (Hub::default(), Hub::default());
+            let publisher = hub.open(run, 1);
+            publisher.publish(meta());
+            pieces.iter().for_each(|piece| publisher.publish(delta(piece)));
+            let end = || if fails { badly() } else { well() };
+            publisher.end(end());
+            let (_keep, mirror) = elsewhere.watch(run);
+            let text = pieces.concat();
+            mirror.as_ref().unwrap().finish(1, meta(), &text, end());
+            let whole = seen(&mut publisher.watch()).await;
+
+            let mut read = Seen::default();
+            let mut watch = publisher.watch();
+            for (number, cut) in cuts.iter().enumerate() {
+                for _ in 0..*cut {
+                    let Some(event) = watch.next().await else { break };
+                    read.see(&event);
+                }
+                let cursor = watch.cursor();
+                let from = if number % 2 == 0 { &elsewhere } else { &hub };
+                watch = from.watch(run).0;
+                let more = watch.resume(cursor.to_string().parse().unwrap()).unwrap();
+                prop_assert_eq!(more, read != whole);
+            }
+            while let Some(event) = watch.next().await {
+                read.see(&event);
+            }
+            prop_assert_eq!(read, whole);
+            Ok(())
+        })?;
+    }
+}

@@ -1,0 +1,9 @@
+//! What the run engine promises, with scripted agents on the store in memory.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't go on panics")]
+
+mod overlap;
+mod replies;
+mod resume;
+mod stage;
+mod survival;
