@@ -5,7 +5,7 @@ use nexo_core::{
     StartedRun, Step, Stop, Thread, Timestamp,
 };
 
-use super::{claim, holder, rows};
+use super::{claim, holder, rows, stop};
 use crate::{Tx, apps, columns::corrupt, error, messages, threads};
 
 /// What a wish is about.
@@ -54,11 +54,8 @@ async fn make_way(tx: &mut Tx<'_>, plan: &Plan, standing: &[Run]) -> error::Resu
         let run = found(standing, *run)?.stopped(Stop::Supersede, tx.now);
         rows::keep(tx.connection, &run, tx.now).await?;
     }
-    if let Some((run, stop)) = plan.stopped {
-        let run = found(standing, run)?;
-        // The first reason stands.
-        let run = Run { stop: run.stop.or(Some(stop)), ..run };
-        rows::keep(tx.connection, &run, tx.now).await?;
+    if let Some((run, reason)) = plan.stopped {
+        stop::mark(tx, found(standing, run)?, reason).await?;
     }
     Ok(())
 }

@@ -31,8 +31,9 @@ pub(super) async fn stop(
     }
 }
 
-/// Marks a run, for its server to see. The first reason stands.
-async fn mark(tx: &mut Tx<'_>, run: Run, stop: Stop) -> error::Result<Run> {
+/// Marks a run, for its server to see, or for a sweep if none carries it. The first reason
+/// stands.
+pub(super) async fn mark(tx: &mut Tx<'_>, run: Run, stop: Stop) -> error::Result<Run> {
     let marked = Run { stop: run.stop.or(Some(stop)), ..run };
     rows::keep(tx.connection, &marked, tx.now).await?;
     Ok(marked)
