@@ -199,7 +199,8 @@ async fn hear(
     subscribers::spoke(connection, subscriber, now).await
 }
 
-async fn get(
+/// Gets a message through a scope.
+pub(crate) async fn get(
     connection: &mut SqliteConnection,
     scope: &Scope,
     message: MessageId,
@@ -288,6 +289,8 @@ mod tests {
             server: ServerId::new(),
             history: 10,
             deadline: Duration::from_secs(60),
+            overlap: None,
+            debounce: None,
         };
 
         let hello = NewMessage::new(Role::User, "Hello");
@@ -303,7 +306,7 @@ mod tests {
             failure: None,
             first_delta_at: None,
         };
-        let replied = store.finish_run(finish).await.unwrap().unwrap();
+        let replied = store.finish_run(finish).await.unwrap().reply.unwrap();
         let rename = ThreadChanges { title: Some(Some("New".into())), ..ThreadChanges::default() };
         let renamed = store.update_thread(&all, made.id, rename).await.unwrap();
 

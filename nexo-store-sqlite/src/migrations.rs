@@ -7,23 +7,32 @@ use sqlx::{
 
 use crate::{error::Result, options::SqliteOptions};
 
-const FILES: &[(i64, &str, &str)] =
-    &[(1, "foundation", include_str!("../migrations/0001_foundation.sql"))];
+/// Its version, its name, and what it does.
+type File = (i64, &'static str, &'static str);
+
+const FILES: &[File] = &[
+    (1, "foundation", include_str!("../migrations/0001_foundation.sql")),
+    (2, "durable_runs", include_str!("../migrations/0002_durable_runs.sql")),
+];
 
 /// An embedder that uses sqlx in the same file has a table of the default name already.
 const TABLE: &str = "nexo_migrations";
 
 /// Runs what has not been run yet: all of it or nothing, and one process at a time.
 pub(crate) async fn run(options: &SqliteOptions) -> Result<()> {
+    run_files(options, FILES).await
+}
+
+async fn run_files(options: &SqliteOptions, files: &[File]) -> Result<()> {
     let mut connection = options.writing().connect().await?;
     let mut all = connection.begin_with("begin immediate").await?;
-    migrator().run(&mut *all).await?;
+    migrator(files).run(&mut *all).await?;
     all.commit().await?;
     Ok(connection.close().await?)
 }
 
-fn migrator() -> Migrator {
-    let migrations = FILES.iter().map(|(version, name, sql)| {
+fn migrator(files: &[File]) -> Migrator {
+    let migrations = files.iter().map(|(version, name, sql)| {
         let sql = AssertSqlSafe(*sql).into_sql_str();
         Migration::new(*version, (*name).into(), MigrationType::Simple, sql, false)
     });
@@ -34,9 +43,16 @@ fn migrator() -> Migrator {
 
 #[cfg(test)]
 mod tests {
-    use nexo_core::Error;
+    use nexo_core::{
+        AppStore, Error, KeyRing, NewApp, NewThread, RunFilter, RunState, RunStore, Scope,
+        ThreadStore,
+    };
 
-    use crate::testing::{execute, fresh_store};
+    use super::*;
+    use crate::{
+        SqliteStore,
+        testing::{execute, fresh_store},
+    };
 
     #[tokio::test]
     async fn migrating_again_changes_nothing() {
@@ -48,10 +64,34 @@ mod tests {
     #[tokio::test]
     async fn a_file_of_a_newer_version_is_refused() {
         let (store, _directory) = fresh_store().await;
-        execute(&store, "update nexo_migrations set version = 9999").await;
+        execute(&store, "update nexo_migrations set version = version + 9000").await;
 
         let refused = store.migrate().await;
 
         assert!(matches!(refused, Err(Error::Store(_))));
+    }
+
+    #[tokio::test]
+    async fn a_run_from_before_runs_outlived_their_servers_is_listed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("nexo.db");
+        let store = SqliteStore::open(path, KeyRing::generate("k")).await.unwrap();
+        run_files(&store.options, &FILES[..1]).await.unwrap();
+        let (all, app) = (Scope::Everything, NewApp::new("o".parse().unwrap(), "app"));
+        let app = store.create_app(app).await.unwrap().id;
+        store.create_thread(&all, app, NewThread::default()).await.unwrap();
+        execute(
+            &store,
+            "insert into nexo_runs (id, app_id, thread_id, agent_id, message_id, message_seq,
+                state, attempt, fence, epoch, version, created_at, deadline_at)
+            select id, app_id, id, id, id, 1, 'completed', 1, 1, 0, 1, 5, 6 from nexo_threads",
+        )
+        .await;
+
+        store.migrate().await.unwrap();
+
+        let page = store.list_runs(&all, app, &RunFilter::default(), None, 10).await.unwrap();
+        let run = &page.items[0];
+        assert_eq!((run.state, run.handbacks, run.stop), (RunState::Completed, 0, None));
     }
 }

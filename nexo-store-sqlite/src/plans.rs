@@ -1,6 +1,6 @@
 //! Query plans: what is asked for often seeks in an index and sorts nothing.
 
-use nexo_core::{AppId, Scope, SubscriberId, ThreadFilter};
+use nexo_core::{AppId, RunFilter, RunState, Scope, SubscriberId, ThreadFilter, ThreadId};
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::{
@@ -37,8 +37,15 @@ async fn frequent_statements_seek() {
         messages::AFTER,
         messages::NEWEST,
         messages::NEWEST_OF_USER,
+        runs::GET,
+        runs::STANDING,
         runs::ACTIVE,
-        runs::FINISHABLE,
+        runs::DUE,
+        runs::HELD,
+        runs::RUNNING,
+        runs::TOLD,
+        runs::IDLE,
+        runs::FORGOTTEN,
         threads::GET,
         deliveries::INSERT,
         deliveries::PRUNE,
@@ -74,4 +81,61 @@ async fn a_page_of_threads_is_sought_whatever_narrows_it() {
         let page = threads::page(scope, app, filter, None, 20);
         assert_page_is_sought(&plan(&store, page.sql().as_str()).await, "updated_at,id");
     }
+}
+
+/// Of all runs there ever were, few have not ended.
+#[tokio::test]
+async fn runs_that_have_ended_are_not_read_by_those_who_look_after_the_others() {
+    let (store, _directory) = fresh_store().await;
+
+    for (statement, indexes) in [
+        (runs::STANDING, ["nexo_runs_active", "nexo_runs_queued"].as_slice()),
+        (runs::IDLE, &["nexo_runs_expiring", "nexo_runs_stop"]),
+        (runs::ORPHANS, &["nexo_runs_server"]),
+        (runs::FORGOTTEN, &["nexo_runs_due", "nexo_runs_active"]),
+        (runs::TOLD, &["nexo_runs_stop"]),
+        (runs::DUE, &["nexo_runs_due"]),
+    ] {
+        let plan = plan(&store, statement).await;
+        for index in indexes {
+            assert!(plan.iter().any(|step| step.contains(index)), "{index}: {plan:?}");
+        }
+        let of_runs = plan.iter().filter(|step| step.contains("nexo_runs")).count();
+        assert_eq!(of_runs, indexes.len(), "{plan:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_runs_is_sought_whatever_narrows_it() {
+    let (store, _directory) = fresh_store().await;
+    let app = AppId::new();
+    let any = RunFilter::default();
+    let of_thread = RunFilter { thread: Some(ThreadId::new()), states: None };
+    let states = Some(vec![RunState::Queued, RunState::Completed]);
+
+    for (filter, index) in [
+        (any.clone(), "nexo_runs_app (app_id=? AND id<?)"),
+        (RunFilter { states: states.clone(), ..any }, "nexo_runs_app (app_id=? AND id<?)"),
+        (of_thread.clone(), "nexo_runs_thread (thread_id=? AND id<?)"),
+        (RunFilter { states, ..of_thread }, "nexo_runs_thread (thread_id=? AND id<?)"),
+    ] {
+        let page = runs::page(&Scope::Everything, app, &filter, None, 20);
+        let plan = plan(&store, page.sql().as_str()).await;
+        assert_sought(&plan);
+        assert!(plan[0].contains(index), "{plan:?}");
+    }
+}
+
+/// A customer's runs are few; they are sorted, but nobody else's are read.
+#[tokio::test]
+async fn a_customers_runs_are_sought_by_their_threads() {
+    let (store, _directory) = fresh_store().await;
+    let app = AppId::new();
+    let customer = Scope::Subscriber { app, subscriber: SubscriberId::new() };
+
+    let page = runs::page(&customer, app, &RunFilter::default(), None, 20);
+
+    let plan = plan(&store, page.sql().as_str()).await;
+    assert!(plan[0].contains("nexo_runs_thread (thread_id=? AND id<?)"), "{plan:?}");
+    assert_eq!(plan.iter().find(|step| step.starts_with("SCAN")), None);
 }
