@@ -1,7 +1,7 @@
 //! How many statements the busiest methods take: each is a round trip.
 
 use nexo_core::{
-    AppStore as _, MessageRange, MessageStore as _, RunStore as _, StartedRun,
+    AppStore as _, MessageRange, MessageStore as _, RunState, RunStore as _, StartedRun,
     accounts::{NewUser, UserStore as _},
 };
 
@@ -32,7 +32,7 @@ async fn starting_a_run_is_one_statement() {
 }
 
 #[tokio::test]
-async fn joining_an_active_run_is_two_statements() {
+async fn joining_a_standing_run_is_two_statements() {
     let room = Room::new().await;
     room.say("Hello").await.unwrap();
     let started = room.start().await;
@@ -41,7 +41,21 @@ async fn joining_an_active_run_is_two_statements() {
     let joined = room.try_start().await.unwrap();
 
     assert_eq!(watch.statements().len(), 2);
-    assert!(matches!(joined, StartedRun::Active(run) if run.id == started.run.id));
+    assert!(matches!(joined, StartedRun::Standing(run) if run.id == started.run.id));
+}
+
+#[tokio::test]
+async fn queueing_a_run_behind_another_is_a_few_statements() {
+    let room = Room::new().await;
+    room.say("Hello").await.unwrap();
+    room.start().await;
+    room.say("And this?").await.unwrap();
+    let watch = Watch::begin();
+
+    let queued = room.try_start().await.unwrap();
+
+    assert_eq!(watch.statements().len(), 7);
+    assert!(matches!(queued, StartedRun::Standing(run) if run.state == RunState::Queued));
 }
 
 #[tokio::test]
