@@ -37,7 +37,7 @@ async fn sixty_four_writers_leave_no_gap_in_a_thread() {
 }
 
 /// Runs a change of the thread in a transaction, and meanwhile an action that has to wait for it.
-async fn meanwhile<T: Send + 'static>(
+pub(crate) async fn meanwhile<T: Send + 'static>(
     pool: &PgPool,
     change: &'static str,
     action: impl Future<Output = T> + Send + 'static,

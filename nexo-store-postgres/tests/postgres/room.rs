@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use nexo_core::{
-    App, AppStore as _, ClaimRuns, FinishRun, Message, MessageStore as _, NewApp, NewMessage,
-    NewThread, OwnerId, Reply, Result, Role, Run, RunId, RunStart, RunState, RunStore as _, Scope,
-    ServerId, StartRun, StartedRun, SweepRuns, SweptRuns, Thread, ThreadStore as _,
+    App, AppId, AppStore as _, ClaimRuns, FinishRun, Message, MessageStore as _, NewApp,
+    NewMessage, NewThread, OwnerId, Reply, Result, Role, Run, RunId, RunStart, RunState,
+    RunStore as _, Scope, ServerId, StartRun, StartedRun, SweepRuns, SweptRuns, Thread, ThreadId,
+    ThreadStore as _,
 };
 use nexo_store_postgres::PostgresStore;
 
@@ -39,16 +40,7 @@ impl Room {
     }
 
     pub(crate) fn wish(&self) -> StartRun {
-        StartRun {
-            run: RunId::new(),
-            app: self.app.id,
-            thread: self.thread.id,
-            server: ServerId::new(),
-            history: 20,
-            deadline: Duration::from_secs(60),
-            overlap: None,
-            debounce: None,
-        }
+        wish(self.app.id, self.thread.id)
     }
 
     pub(crate) async fn try_start(&self) -> Result<StartedRun> {
@@ -94,6 +86,20 @@ impl Room {
 
 pub(crate) fn owner() -> OwnerId {
     "owner".parse().unwrap()
+}
+
+/// A wish to have a thread answered, with no more said.
+pub(crate) fn wish(app: AppId, thread: ThreadId) -> StartRun {
+    StartRun {
+        run: RunId::new(),
+        app,
+        thread,
+        server: ServerId::new(),
+        history: 20,
+        deadline: Duration::from_secs(60),
+        overlap: None,
+        debounce: None,
+    }
 }
 
 /// A new server's wish for runs.
