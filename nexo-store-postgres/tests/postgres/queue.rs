@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use nexo_core::{
     AppChanges, AppStore as _, ConfigChange, Error, FailureKind, NewThread, RunState,
-    RunStore as _, StartRun, StartedRun, Stop, ThreadStore as _,
+    RunStore as _, ServerStore as _, StartRun, StartedRun, Stop, ThreadStore as _,
 };
 
 use crate::{
@@ -155,6 +155,7 @@ async fn a_run_that_was_just_claimed_is_not_swept_by_its_own_server() {
     let run = room.start().await.run;
     room.store.hand_back_run(run.id, run.fence).await.unwrap();
     room.execute("update nexo_runs set created_at = now() - interval '1 hour'").await;
+    room.execute("update nexo_runs set started_at = created_at").await;
     let wish = claim();
     room.store.claim_runs(wish.clone()).await.unwrap();
 
@@ -162,6 +163,46 @@ async fn a_run_that_was_just_claimed_is_not_swept_by_its_own_server() {
     let swept = room.store.sweep_runs(sweep).await.unwrap();
 
     assert!(swept.queued.is_empty(), "{swept:?}");
+}
+
+#[tokio::test]
+async fn a_sweep_ends_what_is_behind_a_live_run_and_leaves_that_alone() {
+    let room = asked().await;
+    let first = room.start().await.run;
+    room.store.beat(first.server.unwrap()).await.unwrap();
+    let second = room.queue().await;
+    room.execute("update nexo_runs set deadline_at = now()").await;
+
+    let swept = room.sweep().await;
+
+    assert_eq!((swept.queued, swept.ended), (vec![], vec![second.id]));
+    assert_eq!(room.run(first.id).await.state, RunState::Running);
+}
+
+#[tokio::test]
+async fn a_run_whose_thread_changed_hands_is_not_parked() {
+    let room = asked().await;
+    let run = room.start().await.run;
+    room.execute("update nexo_threads set epoch = epoch + 1").await;
+
+    let parked = room.store.park_run(run.id, run.fence, Duration::from_secs(60)).await;
+
+    assert!(matches!(parked, Err(Error::Fenced)), "{parked:?}");
+    assert_eq!(room.run(run.id).await, run);
+}
+
+#[tokio::test]
+async fn where_one_is_due_already_the_end_of_a_run_releases_no_other() {
+    let room = asked().await;
+    let first = room.start().await.run;
+    let (second, third) = (room.queue().await, room.queue().await);
+    room.execute("update nexo_runs set available_at = now() where message_seq = 3").await;
+
+    let finished = room.store.finish_run(answer(&first, "Hi")).await.unwrap();
+
+    assert!(!finished.released);
+    assert_eq!(room.claim().await[0].run.id, third.id);
+    assert_eq!(room.run(second.id).await, *second);
 }
 
 async fn configure(room: &Room, config: &str) {
