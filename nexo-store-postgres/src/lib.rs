@@ -142,6 +142,11 @@ async fn find(connection: &mut PgConnection, query: SqlQuery<'_>) -> Result<Opti
     query.fetch_optional(connection).await.map_err(before_commit)
 }
 
+/// Runs a statement inside a transaction; gives its rows.
+async fn find_all(connection: &mut PgConnection, query: SqlQuery<'_>) -> Result<Vec<PgRow>> {
+    query.fetch_all(connection).await.map_err(before_commit)
+}
+
 /// Runs a statement inside a transaction.
 async fn run(connection: &mut PgConnection, query: SqlQuery<'_>) -> Result<()> {
     query.execute(connection).await.map(drop).map_err(before_commit)

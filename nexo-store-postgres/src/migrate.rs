@@ -9,8 +9,10 @@ use sqlx::{
 use crate::{PostgresStore, error::before_commit};
 
 /// Every migration there is: never changed once it was released.
-const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "foundation", include_str!("../migrations/0001_foundation.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "foundation", include_str!("../migrations/0001_foundation.sql")),
+    (2, "durable runs", include_str!("../migrations/0002_durable_runs.sql")),
+];
 
 impl PostgresStore {
     /// Brings the tables to what this version needs. Several servers may do it at once: one

@@ -102,6 +102,11 @@ pub(crate) fn interval(duration: Duration) -> PgInterval {
     PgInterval { months: 0, days: 0, microseconds }
 }
 
+/// The same duration; the longest that [`interval`] gives if it is longer.
+pub(crate) fn bounded(duration: Duration) -> Duration {
+    duration.min(Duration::from_micros(LONGEST_MICROS.unsigned_abs()))
+}
+
 /// A thousand years: added to any time of ours it is still one that PostgreSQL and the `time`
 /// crate can hold.
 pub(crate) const LONGEST_MICROS: i64 = 1_000 * 366 * 24 * 3_600 * 1_000_000;

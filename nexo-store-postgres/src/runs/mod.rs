@@ -3,16 +3,25 @@
 //! Whoever changes a run locks its thread first and the run second, everywhere, so that no
 //! two of them ever wait for each other.
 
+mod claim;
 mod finish;
-mod orphans;
+mod list;
+mod load;
+mod locked;
+mod planned;
+mod release;
+mod save;
 mod start;
+mod stop;
+mod sweep;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use nexo_core::{
-    AgentId, AppId, Error, Failure, FailureKind, FinishRun, Message, MessageId, Result, Run, RunId,
-    RunState, RunStore, Scope, ServerId, StartRun, StartedRun, ThreadId,
+    AgentId, AppId, ClaimRuns, Cursor, CursorPage, Error, Failure, FailureKind, FinishRun,
+    FinishedRun, MessageId, Result, Run, RunFilter, RunId, RunStart, RunState, RunStore, Scope,
+    ServerId, StartRun, StartedRun, Stop, SweepRuns, SweptRuns, ThreadId,
 };
 use uuid::Uuid;
 
@@ -23,8 +32,8 @@ macro_rules! run_columns {
     ($table:literal) => {
         columns!(
             $table: "id", "app_id", "thread_id", "agent_id", "message_id", "message_seq", "state",
-            "attempt", "fence", "epoch", "server_id", "reply_id", "failure_key",
-            "failure_detail", "created_at", "first_delta_at", "finished_at", "deadline_at"
+            "attempt", "handbacks", "fence", "epoch", "server_id", "stop", "reply_id",
+            "failure_key", "failure_detail", "available_at", "created_at", "first_delta_at", "finished_at", "deadline_at"
         )
     };
 }
@@ -45,11 +54,31 @@ const GET: &str = concat!(
 #[async_trait]
 impl RunStore for PostgresStore {
     async fn start_run(&self, scope: &Scope, start: StartRun) -> Result<StartedRun> {
-        self.start(scope, &start).await
+        self.start(scope, start).await
     }
 
-    async fn finish_run(&self, finish: FinishRun) -> Result<Option<Message>> {
+    async fn claim_runs(&self, claim: ClaimRuns) -> Result<Vec<RunStart>> {
+        self.claim(claim).await
+    }
+
+    async fn hand_back_run(&self, run: RunId, fence: i64) -> Result<()> {
+        self.hand_back(run, fence).await
+    }
+
+    async fn park_run(&self, run: RunId, fence: i64, patience: Duration) -> Result<()> {
+        self.park(run, fence, patience).await
+    }
+
+    async fn finish_run(&self, finish: FinishRun) -> Result<FinishedRun> {
         self.finish(&finish).await
+    }
+
+    async fn stop_run(&self, scope: &Scope, app: AppId, run: RunId, stop: Stop) -> Result<Run> {
+        self.stop(scope, app, run, stop).await
+    }
+
+    async fn stopped_runs(&self, server: ServerId) -> Result<Vec<(RunId, Stop)>> {
+        self.stopped(server).await
     }
 
     async fn get_run(&self, scope: &Scope, run: RunId) -> Result<Run> {
@@ -57,13 +86,19 @@ impl RunStore for PostgresStore {
         read_run(&mut Columns::of(&row.ok_or(Error::RunNotFound)?))
     }
 
-    async fn interrupt_orphans(
+    async fn list_runs(
         &self,
-        server: ServerId,
-        carried: &[RunId],
-        silence: Duration,
-    ) -> Result<Vec<RunId>> {
-        self.interrupt(server, carried, silence).await
+        scope: &Scope,
+        app: AppId,
+        filter: &RunFilter,
+        cursor: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<CursorPage<Run>> {
+        self.list(scope, app, filter, cursor, limit).await
+    }
+
+    async fn sweep_runs(&self, sweep: SweepRuns) -> Result<SweptRuns> {
+        self.sweep(&sweep).await
     }
 }
 
@@ -77,11 +112,14 @@ fn read_run(columns: &mut Columns<'_>) -> Result<Run> {
         message_seq: columns.take()?,
         state: read_state(columns.take()?)?,
         attempt: columns.take()?,
+        handbacks: columns.take()?,
         fence: columns.take()?,
         epoch: columns.take()?,
         server: columns.take::<Option<Uuid>>()?.map(ServerId::from_uuid),
+        stop: columns.take::<Option<&str>>()?.map(stop::read_stop).transpose()?,
         reply: columns.take::<Option<Uuid>>()?.map(MessageId::from_uuid),
         failure: read_failure(columns.take()?, columns.take()?),
+        available_at: columns.optional_time()?,
         created_at: columns.time()?,
         first_delta_at: columns.optional_time()?,
         finished_at: columns.optional_time()?,

@@ -50,7 +50,7 @@ async fn crowd() -> (PostgresStore, Database, nexo_core::AppId) {
 }
 
 /// A store whose statements are explained.
-async fn explained(database: &Database) -> PostgresStore {
+pub(crate) async fn explained(database: &Database) -> PostgresStore {
     let options = EXPLAINED.replace(' ', "%20").replace('=', "%3D");
     let url = format!("{}&options={options}", database.url());
     let one = PostgresOptions::new().with_max_connections(1);
@@ -64,19 +64,21 @@ async fn find(store: &PostgresStore, customer: &str) -> (ThreadId, SubscriberId)
     (ThreadId::from_uuid(row.get::<Uuid, _>(0)), SubscriberId::from_uuid(row.get::<Uuid, _>(1)))
 }
 
+const TABLES: [&str; 5] =
+    ["nexo_subscribers", "nexo_subscriber_names", "nexo_threads", "nexo_messages", "nexo_runs"];
+
 /// That the plans read no table from end to end.
-fn assert_no_scan(plans: &[String], what: &str) {
+pub(crate) fn assert_no_scan(plans: &[String], what: &str) {
     assert!(!plans.is_empty(), "{what}: no plan was shown");
     for plan in plans {
-        for table in ["nexo_subscribers", "nexo_subscriber_names", "nexo_threads", "nexo_messages"]
-        {
+        for table in TABLES {
             assert!(!plan.contains(&format!("Seq Scan on {table}")), "{what}: {plan}");
         }
     }
 }
 
 /// That the plans read what they show, and nothing that they don't.
-fn assert_indexed(plans: &[String], what: &str) {
+pub(crate) fn assert_indexed(plans: &[String], what: &str) {
     assert_no_scan(plans, what);
     for plan in plans {
         assert!(!plan.contains("Rows Removed by Filter"), "{what} skips rows: {plan}");
@@ -84,7 +86,7 @@ fn assert_indexed(plans: &[String], what: &str) {
 }
 
 /// More often than the server plans anew for each set of parameters.
-const TIMES: usize = 8;
+pub(crate) const TIMES: usize = 8;
 
 #[tokio::test]
 async fn lists_of_threads_use_an_index_at_any_depth() {

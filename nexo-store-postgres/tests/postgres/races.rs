@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use nexo_core::{
     AppStore as _, Error, MessageRange, MessageStore as _, NewThread, Result, RunStore as _, Scope,
-    ServerId, StartedRun, SubscriberStore as _, ThreadStore as _,
+    StartedRun, Stop, SubscriberStore as _, ThreadStore as _,
 };
 use sqlx::{PgPool, Row as _};
 use tokio::task::JoinSet;
 
-use crate::room::{Room, answer};
+use crate::room::{Room, answer, claim, sweep};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn sixty_four_writers_leave_no_gap_in_a_thread() {
@@ -37,7 +37,7 @@ async fn sixty_four_writers_leave_no_gap_in_a_thread() {
 }
 
 /// Runs a change of the thread in a transaction, and meanwhile an action that has to wait for it.
-async fn meanwhile<T: Send + 'static>(
+pub(crate) async fn meanwhile<T: Send + 'static>(
     pool: &PgPool,
     change: &'static str,
     action: impl Future<Output = T> + Send + 'static,
@@ -206,14 +206,22 @@ async fn converse(room: &Room) -> Result<()> {
     let (thread, _) = room.store.create_thread(&scope, app, customer).await?;
     room.say("Hello").await?;
     if let StartedRun::Started(start) = room.try_start().await? {
-        room.store.finish_run(answer(&start.run, "Hi")).await.or_else(unless_fenced)?;
+        let finished = room.store.finish_run(answer(&start.run, "Hi")).await;
+        finished.map(drop).or_else(unless_gone)?;
     }
-    room.store.interrupt_orphans(ServerId::new(), &[], Duration::from_secs(60)).await?;
+    room.store.sweep_runs(sweep()).await?;
+    for begun in room.store.claim_runs(claim()).await? {
+        let stop = room.store.stop_run(&scope, app, begun.run.id, Stop::Cancel).await;
+        stop.map(drop).or_else(unless_gone)?;
+        room.store.hand_back_run(begun.run.id, begun.run.fence).await.or_else(unless_gone)?;
+    }
     room.store.delete_thread(&scope, thread.id).await
 }
 
-fn unless_fenced(error: Error) -> Result<Option<nexo_core::Message>> {
-    if matches!(error, Error::Fenced) { Ok(None) } else { Err(error) }
+/// Somebody else may have been faster with the run.
+fn unless_gone(error: Error) -> Result<()> {
+    let gone = matches!(error, Error::Fenced | Error::RunEnded(_) | Error::RunNotFound);
+    if gone { Ok(()) } else { Err(error) }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

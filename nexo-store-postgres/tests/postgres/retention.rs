@@ -6,11 +6,6 @@ use uuid::Uuid;
 
 use crate::room::Room;
 
-/// Brings about what no method of the store does.
-async fn execute(room: &Room, sql: &'static str) {
-    sqlx::raw_sql(sql).execute(room.store.pool()).await.unwrap();
-}
-
 async fn servers(room: &Room) -> Vec<Uuid> {
     let rows = sqlx::query("select id from nexo_servers").fetch_all(room.store.pool()).await;
     rows.unwrap().iter().map(|row| row.get(0)).collect()
@@ -23,7 +18,7 @@ async fn a_server_that_was_silent_for_a_day_is_forgotten_unless_it_has_a_run() {
     let busy = room.start().await.run.server.unwrap();
     room.store.beat(busy).await.unwrap();
     room.store.beat(ServerId::new()).await.unwrap();
-    execute(&room, "update nexo_servers set beat_at = now() - interval '25 hours'").await;
+    room.execute("update nexo_servers set beat_at = now() - interval '25 hours'").await;
     let live = ServerId::new();
     room.store.beat(live).await.unwrap();
 
@@ -40,7 +35,7 @@ async fn a_failure_that_only_a_newer_server_knows_leaves_the_run_readable() {
     let room = Room::new().await;
     room.say("Hello").await.unwrap();
     let run = room.start().await.run.id;
-    execute(&room, "update nexo_runs set state = 'failed', failure_key = 'FROM_THE_FUTURE'").await;
+    room.execute("update nexo_runs set state = 'failed', failure_key = 'FROM_THE_FUTURE'").await;
 
     let run = room.store.get_run(&Scope::Everything, run).await.unwrap();
 

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use nexo_core::{
-    App, AppStore as _, FinishRun, Message, MessageStore as _, NewApp, NewMessage, NewThread,
-    OwnerId, Reply, Result, Role, Run, RunId, RunStart, RunState, RunStore as _, Scope, ServerId,
-    StartRun, StartedRun, Thread, ThreadStore as _,
+    App, AppId, AppStore as _, ClaimRuns, FinishRun, Message, MessageStore as _, NewApp,
+    NewMessage, NewThread, OwnerId, Reply, Result, Role, Run, RunId, RunStart, RunState,
+    RunStore as _, Scope, ServerId, StartRun, StartedRun, SweepRuns, SweptRuns, Thread, ThreadId,
+    ThreadStore as _,
 };
 use nexo_store_postgres::PostgresStore;
 
@@ -39,30 +40,78 @@ impl Room {
     }
 
     pub(crate) fn wish(&self) -> StartRun {
-        StartRun {
-            run: RunId::new(),
-            app: self.app.id,
-            thread: self.thread.id,
-            server: ServerId::new(),
-            history: 20,
-            deadline: Duration::from_secs(60),
-        }
+        wish(self.app.id, self.thread.id)
     }
 
     pub(crate) async fn try_start(&self) -> Result<StartedRun> {
         self.store.start_run(&self.scope(), self.wish()).await
     }
 
+    /// A run that waits for its turn, for something more that is said.
+    pub(crate) async fn queue(&self) -> Box<Run> {
+        self.say("And this?").await.unwrap();
+        match self.try_start().await.unwrap() {
+            StartedRun::Standing(run) => run,
+            StartedRun::Started(start) => panic!("{:?} began at once", start.run),
+        }
+    }
+
+    /// The runs that a new server can begin now.
+    pub(crate) async fn claim(&self) -> Vec<RunStart> {
+        self.store.claim_runs(claim()).await.unwrap()
+    }
+
+    /// Looks after the runs that nobody carries.
+    pub(crate) async fn sweep(&self) -> SweptRuns {
+        self.store.sweep_runs(sweep()).await.unwrap()
+    }
+
+    /// The run as it is now.
+    pub(crate) async fn run(&self, run: RunId) -> Run {
+        self.store.get_run(&Scope::Everything, run).await.unwrap()
+    }
+
+    /// Brings about what no method of the store does.
+    pub(crate) async fn execute(&self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(self.store.pool()).await.unwrap();
+    }
+
     pub(crate) async fn start(&self) -> Box<RunStart> {
         match self.try_start().await.unwrap() {
             StartedRun::Started(start) => start,
-            StartedRun::Active(run) => panic!("{run:?} is active"),
+            StartedRun::Standing(run) => panic!("{run:?} stands already"),
         }
     }
 }
 
 pub(crate) fn owner() -> OwnerId {
     "owner".parse().unwrap()
+}
+
+/// A wish to have a thread answered, with no more said.
+pub(crate) fn wish(app: AppId, thread: ThreadId) -> StartRun {
+    StartRun {
+        run: RunId::new(),
+        app,
+        thread,
+        server: ServerId::new(),
+        history: 20,
+        deadline: Duration::from_secs(60),
+        overlap: None,
+        debounce: None,
+    }
+}
+
+/// A new server's wish for runs.
+pub(crate) fn claim() -> ClaimRuns {
+    let deadline = Duration::from_secs(60);
+    ClaimRuns { server: ServerId::new(), limit: 10, history: 20, deadline }
+}
+
+/// What a server sweeps by that runs nothing.
+pub(crate) fn sweep() -> SweepRuns {
+    let (server, carried) = (ServerId::new(), Vec::new());
+    SweepRuns { server, carried, silence: Duration::from_secs(60) }
 }
 
 /// A finish with a reply.

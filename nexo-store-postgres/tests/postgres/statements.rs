@@ -1,7 +1,10 @@
 //! How many statements the busiest methods take: each is a round trip.
 
+use std::time::Duration;
+
 use nexo_core::{
-    AppStore as _, MessageRange, MessageStore as _, RunStore as _, StartedRun,
+    AppStore as _, MessageRange, MessageStore as _, NewThread, RunState, RunStore as _,
+    ServerStore as _, StartedRun, SweptRuns, ThreadStore as _,
     accounts::{NewUser, UserStore as _},
 };
 
@@ -32,7 +35,7 @@ async fn starting_a_run_is_one_statement() {
 }
 
 #[tokio::test]
-async fn joining_an_active_run_is_two_statements() {
+async fn joining_a_standing_run_is_two_statements() {
     let room = Room::new().await;
     room.say("Hello").await.unwrap();
     let started = room.start().await;
@@ -41,18 +44,90 @@ async fn joining_an_active_run_is_two_statements() {
     let joined = room.try_start().await.unwrap();
 
     assert_eq!(watch.statements().len(), 2);
-    assert!(matches!(joined, StartedRun::Active(run) if run.id == started.run.id));
+    assert!(matches!(joined, StartedRun::Standing(run) if run.id == started.run.id));
 }
 
 #[tokio::test]
-async fn finishing_a_run_is_one_statement() {
+async fn queueing_a_run_behind_another_is_a_few_statements() {
+    let room = Room::new().await;
+    room.say("Hello").await.unwrap();
+    room.start().await;
+    room.say("And this?").await.unwrap();
+    let watch = Watch::begin();
+
+    let queued = room.try_start().await.unwrap();
+
+    assert_eq!(watch.statements().len(), 7);
+    assert!(matches!(queued, StartedRun::Standing(run) if run.state == RunState::Queued));
+}
+
+/// Every server asks twice a second, and mostly in vain.
+#[tokio::test]
+async fn finding_nothing_to_claim_or_to_sweep_is_one_statement() {
+    let room = Room::new().await;
+    room.say("Hello").await.unwrap();
+    let run = room.start().await.run;
+    room.store.beat(run.server.unwrap()).await.unwrap();
+    room.queue().await;
+    let watch = Watch::begin();
+
+    assert!(room.claim().await.is_empty());
+    assert_one(&watch.statements(), "from nexo_runs");
+
+    assert_eq!(room.sweep().await, SweptRuns::default());
+    assert_one(&watch.statements(), "from nexo_runs");
+
+    room.store.stopped_runs(run.server.unwrap()).await.unwrap();
+    assert_one(&watch.statements(), "from nexo_runs");
+}
+
+/// However many there are.
+#[tokio::test]
+async fn sweeping_and_claiming_runs_is_a_few_statements() {
+    let mut room = Room::new().await;
+    for _ in 0..5 {
+        let (scope, new) = (room.scope(), NewThread::default());
+        room.thread = room.store.create_thread(&scope, room.app.id, new).await.unwrap().0;
+        room.say("Hello").await.unwrap();
+        room.start().await;
+        room.queue().await;
+    }
+    let watch = Watch::begin();
+
+    assert_eq!(room.sweep().await.queued.len(), 5);
+    assert_eq!(watch.statements().len(), 5);
+
+    assert_eq!(room.claim().await.len(), 5);
+    assert_eq!(watch.statements().len(), 6);
+}
+
+#[tokio::test]
+async fn handing_a_run_back_and_parking_it_are_one_statement_each() {
+    let room = Room::new().await;
+    room.say("Hello").await.unwrap();
+    let run = room.start().await.run;
+    let watch = Watch::begin();
+
+    room.store.hand_back_run(run.id, run.fence).await.unwrap();
+    assert_one(&watch.statements(), "update nexo_runs");
+
+    let run = room.claim().await.remove(0).run;
+    watch.statements();
+    room.store.park_run(run.id, run.fence, Duration::from_secs(60)).await.unwrap();
+    assert_one(&watch.statements(), "update nexo_runs");
+}
+
+#[tokio::test]
+async fn finishing_a_run_and_releasing_the_next_is_one_statement() {
     let room = Room::new().await;
     room.say("Hello").await.unwrap();
     let started = room.start().await;
+    room.queue().await;
     let watch = Watch::begin();
 
-    room.store.finish_run(answer(&started.run, "Hi")).await.unwrap();
+    let finished = room.store.finish_run(answer(&started.run, "Hi")).await.unwrap();
 
+    assert!(finished.released);
     assert_one(&watch.statements(), "update nexo_runs");
 }
 

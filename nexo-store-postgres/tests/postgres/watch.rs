@@ -2,11 +2,11 @@
 
 use std::{
     fmt::{self, Write as _},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use tracing::{
-    Event, Metadata, Subscriber,
+    Dispatch, Event, Metadata, Subscriber,
     field::{Field, Visit},
     span,
     subscriber::DefaultGuard,
@@ -14,6 +14,8 @@ use tracing::{
 
 const STATEMENTS: &str = "sqlx::query";
 const NOTICES: &str = "sqlx::postgres::notice";
+
+static SECOND: OnceLock<Dispatch> = OnceLock::new();
 
 /// Collects what is logged on this thread while it lives; the test's runtime has no other.
 pub(crate) struct Watch {
@@ -23,6 +25,9 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn begin() -> Self {
+        // While there is one collector only, a place that logs asks that of its own thread whether
+        // to do so, once and for all threads: mostly a thread that watches nothing.
+        SECOND.get_or_init(|| Dispatch::new(Collector { log: Arc::default() }));
         let log = Arc::default();
         let collector = Collector { log: Arc::clone(&log) };
         Self { log, _guard: tracing::subscriber::set_default(collector) }

@@ -1,0 +1,157 @@
+//! Starting a run where something stands in its way: under the thread's lock there is no more
+//! doubt about what does, and the core's plan says what becomes of the wish.
+
+use nexo_core::{
+    AgentId, AppConfig, ClaimRuns, Error, MessageId, Plan, Result, Run, RunState, Scope, StartRun,
+    StartedRun, Step, Stop,
+};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{
+    load::load,
+    locked::{LockedThread, lock},
+    save::{insert, save},
+};
+use crate::{PostgresStore, error::commit, find, row::Columns};
+
+/// A statement of its own, after the lock, for what was said before it was taken.
+const ASKED: &str = "
+    select a.config, m.id, m.seq
+    from nexo_apps a left join lateral (
+        select * from nexo_messages m where m.thread_id = $2 and m.role = 'user'
+        order by m.seq desc limit 1
+    ) m on true
+    where a.id = $1";
+
+/// What a wish is about.
+struct Asked {
+    config: AppConfig,
+    message: MessageId,
+    seq: i64,
+}
+
+impl PostgresStore {
+    pub(super) async fn start_as_planned(
+        &self,
+        scope: &Scope,
+        wish: &StartRun,
+    ) -> Result<StartedRun> {
+        match self.plan_and_do(scope, wish).await {
+            Err(error @ Error::ThreadNotFound(_)) => {
+                Err(self.missing(scope, wish.app, error).await)
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn plan_and_do(&self, scope: &Scope, wish: &StartRun) -> Result<StartedRun> {
+        let mut transaction = self.begin().await?;
+        let mut thread = lock(scope, wish.app, wish.thread, &mut transaction).await?;
+        if thread.thread.is_held_by_a_person() {
+            return Err(Error::ThreadHeld(wish.thread));
+        }
+        let asked = asked(wish, &mut transaction).await?;
+        let plan = wish.plan(&asked.config, asked.seq, &thread.standing, thread.now);
+        make_way(&plan, &mut thread)?;
+        let started = self.step(plan.step, wish, &asked, thread, &mut transaction).await?;
+        commit(transaction).await?;
+        Ok(started)
+    }
+
+    async fn step(
+        &self,
+        step: Step,
+        wish: &StartRun,
+        asked: &Asked,
+        mut thread: LockedThread,
+        connection: &mut PgConnection,
+    ) -> Result<StartedRun> {
+        let standing = match step {
+            Step::Refuse => return Err(Error::RunActive(wish.thread)),
+            Step::Join(run) => thread.find(run)?,
+            Step::Extend(run, available_at) => {
+                let (message, message_seq) = (asked.message, asked.seq);
+                let run = Run { message, message_seq, available_at, ..thread.find(run)? };
+                thread.put(run.clone());
+                run
+            }
+            Step::Queue(available_at) => Run { available_at, ..new_run(wish, asked, &thread) },
+            Step::Start => return self.begin_new(wish, asked, &thread, connection).await,
+        };
+        let is_new = matches!(step, Step::Queue(_));
+        save(std::slice::from_ref(&thread), connection).await?;
+        if is_new {
+            insert(&standing, connection).await?;
+        }
+        Ok(StartedRun::Standing(Box::new(standing)))
+    }
+
+    async fn begin_new(
+        &self,
+        wish: &StartRun,
+        asked: &Asked,
+        thread: &LockedThread,
+        connection: &mut PgConnection,
+    ) -> Result<StartedRun> {
+        let (server, history, deadline) = (wish.server, wish.history, wish.deadline);
+        let claim = ClaimRuns { server, limit: 1, history, deadline };
+        let run = new_run(wish, asked, thread);
+        let run = run.claimed(&claim, &thread.thread, thread.agent, thread.now);
+        save(std::slice::from_ref(thread), connection).await?;
+        insert(&run, connection).await?;
+        let rows = load(&[run.id], history, connection).await?;
+        let row = rows.first().ok_or(Error::Corrupt("new run"))?;
+        Ok(StartedRun::Started(Box::new(self.read_start(&mut Columns::of(row))?)))
+    }
+}
+
+async fn asked(wish: &StartRun, connection: &mut PgConnection) -> Result<Asked> {
+    let query = sqlx::query(ASKED).bind(wish.app.as_uuid()).bind(wish.thread.as_uuid());
+    let row = find(connection, query).await?.ok_or(Error::AppNotFound(wish.app))?;
+    let mut columns = Columns::of(&row);
+    let config = AppConfig::read(&columns.object()?);
+    let (message, seq): (Option<Uuid>, Option<i64>) = (columns.take()?, columns.take()?);
+    let (message, seq) = message.zip(seq).ok_or(Error::NoUserMessages(wish.thread))?;
+    Ok(Asked { config, message: MessageId::from_uuid(message), seq })
+}
+
+/// What the plan says of the runs that stand already.
+fn make_way(plan: &Plan, thread: &mut LockedThread) -> Result<()> {
+    for superseded in &plan.superseded {
+        let run = thread.find(*superseded)?.stopped(Stop::Supersede, thread.now);
+        thread.put(run);
+    }
+    if let Some((active, stop)) = plan.stopped {
+        let run = thread.find(active)?;
+        thread.put(Run { stop: run.stop.or(Some(stop)), ..run });
+    }
+    Ok(())
+}
+
+/// The run that a wish makes, before it is known when it may begin.
+fn new_run(wish: &StartRun, asked: &Asked, thread: &LockedThread) -> Run {
+    let agent: AgentId = thread.agent;
+    Run {
+        id: wish.run,
+        app: wish.app,
+        thread: wish.thread,
+        agent,
+        message: asked.message,
+        message_seq: asked.seq,
+        state: RunState::Queued,
+        attempt: 0,
+        handbacks: 0,
+        fence: 0,
+        epoch: thread.thread.epoch,
+        server: None,
+        stop: None,
+        reply: None,
+        failure: None,
+        available_at: None,
+        created_at: thread.now,
+        first_delta_at: None,
+        finished_at: None,
+        deadline_at: thread.now.plus(wish.deadline),
+    }
+}
