@@ -25,6 +25,7 @@ use crate::{
 };
 
 const MAX_BODY_BYTES: usize = 1024 * 1024;
+const RUN_WAIT: Duration = Duration::from_secs(60);
 const HEARTBEAT: Duration = Duration::from_secs(15);
 const GREETING: &str = "Welcome! How can I help you today?";
 
@@ -40,6 +41,8 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// After how much silence an event stream carries a comment.
     pub heartbeat: Duration,
+    /// For how long `POST …/run` waits for an agent that answers later.
+    pub run_wait: Duration,
     /// For how long a replaced webhook secret stays valid beside the new one.
     pub secret_overlap: Duration,
     /// Whether messages may go to threads that are labelled deleted.
@@ -71,6 +74,7 @@ impl Default for Settings {
             cors: Cors::Off,
             max_body_bytes: MAX_BODY_BYTES,
             heartbeat: HEARTBEAT,
+            run_wait: RUN_WAIT,
             secret_overlap: Duration::from_secs(3_600),
             post_to_deleted: true,
             greeting: GREETING.to_owned(),

@@ -217,7 +217,7 @@ impl Run {
         match (self.stop, self.state) {
             (_, state) if state.is_terminal() => None,
             (Some(stop), _) => Some(run.stopped(stop, now)),
-            _ if self.deadline_at <= now => {
+            _ if self.is_expired(now) => {
                 let failure = Failure::new(FailureKind::RunExpired, "nobody answered in time");
                 Some(run.ended(RunState::Expired, failure, now))
             }
@@ -252,10 +252,21 @@ impl Run {
         Self { agent, epoch: thread.epoch, deadline_at: now.plus(claim.deadline), ..begun }
     }
 
-    /// Whether the thread changed hands since the run began, or is in a person's by now.
+    /// Why a queued run does not begin at all: somebody had it stop, or the thread changed hands
+    /// since it began, or is in a person's by now.
     #[must_use]
-    pub fn is_overtaken(&self, thread: &Thread) -> bool {
-        thread.is_held_by_a_person() || (self.attempt > 0 && self.epoch != thread.epoch)
+    pub fn withdrawn(&self, thread: &Thread) -> Option<Stop> {
+        let moved = self.attempt > 0 && self.epoch != thread.epoch;
+        let overtaken = thread.is_held_by_a_person() || moved;
+        self.stop.or(overtaken.then_some(Stop::Supersede))
+    }
+
+    /// Whether the run has no time left. One that never began has all of it: what it waits for
+    /// has an end of its own.
+    #[must_use]
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        let began = self.attempt > 0;
+        began && self.deadline_at <= now
     }
 }
 

@@ -39,7 +39,7 @@ pub trait RunStore: fmt::Debug + Send + Sync + 'static {
     /// and of every other one at most. Of many servers at once, a run goes to one.
     ///
     /// A due run whose thread is busy is behind another again (`available_at` is `None`), and
-    /// one that is overtaken ([`Run::is_overtaken`]) ends as superseded.
+    /// one that is withdrawn ([`Run::withdrawn`]) ends.
     async fn claim_runs(&self, claim: ClaimRuns) -> Result<Vec<RunStart>>;
 
     /// Gives a running run back, because its server shuts down: it is queued again, due at
@@ -108,7 +108,7 @@ pub trait RunStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// - the running ones of other servers that have not beaten
     ///   ([`ServerStore::beat`](crate::ServerStore::beat)) within `silence`, or never;
-    /// - the running ones of `server` itself that are not among `carried` and were made longer
+    /// - the running ones of `server` itself that are not among `carried` and began longer
     ///   than `silence` ago: whoever began them never learned of it, because the store's answer
     ///   was lost or not waited for. They would block their threads for ever;
     /// - all that are waiting or queued.

@@ -15,10 +15,17 @@ pub fn encode(event: &str, json: &str) -> Bytes {
     frame(None, event, json)
 }
 
-/// The same with an id, which a reader gives back when it connects again.
+/// The same with an id, which a reader gives back when it connects again. It comes last: there
+/// are readers that expect the name in an event's first line and the data in its second.
 #[must_use]
 pub fn encode_with_id(id: &str, event: &str, json: &str) -> Bytes {
     frame(Some(id), event, json)
+}
+
+/// Tells readers after how many milliseconds to connect again when the stream breaks off.
+#[must_use]
+pub fn retry(milliseconds: u32) -> Bytes {
+    format!("retry: {milliseconds}\n\n").into()
 }
 
 /// A comment: readers ignore it, but it shows that the connection is alive.
@@ -29,7 +36,7 @@ pub fn comment(text: &str) -> Bytes {
 
 fn frame(id: Option<&str>, event: &str, json: &str) -> Bytes {
     let id = id.map(|id| format!("id: {}\n", one_line(id))).unwrap_or_default();
-    format!("{id}event: {}\ndata: {}\n\n", one_line(event), one_line(json)).into()
+    format!("event: {}\ndata: {}\n{id}\n", one_line(event), one_line(json)).into()
 }
 
 /// In JSON a line break is only ever white space between tokens, so a space stands for it.

@@ -20,7 +20,7 @@ fn pair(name: &str, data: &str) -> (String, String) {
 #[test]
 fn an_event_is_one_line_of_name_and_one_of_data() {
     assert_eq!(encode("done", "{}"), "event: done\ndata: {}\n\n");
-    assert_eq!(encode_with_id("7", "done", "{}"), "id: 7\nevent: done\ndata: {}\n\n");
+    assert_eq!(encode_with_id("7", "done", "{}"), "event: done\ndata: {}\nid: 7\n\n");
     assert_eq!(encode("a\r\nb", "{\n}"), "event: a  b\ndata: { }\n\n");
     assert_eq!(comment("keep-alive"), ": keep-alive\n\n");
 }

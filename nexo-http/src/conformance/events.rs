@@ -9,6 +9,7 @@ use super::client::{Call, Stream};
 pub(crate) struct Event {
     pub(crate) name: String,
     pub(crate) data: Value,
+    pub(crate) id: Option<String>,
 }
 
 /// Reads a run's events to the end of the body.
@@ -38,14 +39,15 @@ pub(crate) fn event(chunk: &[u8]) -> Option<Event> {
     assert!(!text.contains('\r'), "a line does not end with a line feed alone: {text:?}");
     let body = text.strip_suffix("\n\n").unwrap_or_else(|| panic!("no whole event: {text:?}"));
     assert!(!body.contains("\n\n"), "a chunk with more than one event: {text:?}");
-    if body.starts_with(':') {
+    if body.starts_with(':') || body.starts_with("retry: ") {
         return None;
     }
     let lines: Vec<&str> = body.split('\n').collect();
-    let [name, data] = lines[..] else { panic!("not one line of each: {text:?}") };
+    let [name, data, id] = lines[..] else { panic!("not one line of each: {text:?}") };
     let name = name.strip_prefix("event: ").unwrap().to_owned();
     let data = serde_json::from_str(data.strip_prefix("data: ").unwrap()).unwrap();
-    Some(Event { name, data })
+    let id = Some(id.strip_prefix("id: ").unwrap().to_owned());
+    Some(Event { name, data, id })
 }
 
 /// What a client sees that looks for whole events in each read of the network, forgets what
@@ -62,7 +64,8 @@ pub(crate) fn forgetful(reads: &[Vec<u8>]) -> Vec<Event> {
             let data = field("data: ").and_then(|data| serde_json::from_str(data).ok());
             let name = name.to_owned();
             let ends = name == "done" || name == "error";
-            seen.push(Event { name, data: data.unwrap_or_default() });
+            let id = field("id: ").map(str::to_owned);
+            seen.push(Event { name, data: data.unwrap_or_default(), id });
             if ends {
                 return seen;
             }

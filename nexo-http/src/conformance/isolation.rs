@@ -32,6 +32,9 @@ impl Tenant {
         let app = App::create(&owner, body).await;
         let thread = app.thread(json!({"title": MARKER, "customer_id": MARKER})).await;
         let message = app.say(&thread, MARKER).await["id"].as_str().unwrap().to_owned();
+        app.run(&thread).await;
+        let runs = owner.get(&app.path("/runs")).await.ok();
+        let run = runs["items"][0]["id"].as_str().unwrap().to_owned();
         let page = owner.get(&app.path("/subscribers")).await.ok();
         let subscriber = page["items"][0]["id"].as_str().unwrap().to_owned();
         let ids = vec![
@@ -39,6 +42,7 @@ impl Tenant {
             ("{thread_id}", thread),
             ("{message_id}", message),
             ("{subscriber_id}", subscriber),
+            ("{run_id}", run),
             ("{id}", user.id.to_string()),
         ];
         Self { user, app, ids }
@@ -57,6 +61,7 @@ impl Tenant {
             self.app.path("/threads"),
             self.app.path(&format!("/threads/{thread}/messages")),
             self.app.path("/subscribers"),
+            self.app.path("/runs"),
         ];
         let mut all = Vec::new();
         for path in paths {

@@ -6,7 +6,7 @@
 
 use std::marker::PhantomData;
 
-use nexo_core::{AppId, Principal, Scope, SubscriberId, ThreadId};
+use nexo_core::{AppId, Principal, RunId, Scope, SubscriberId, ThreadId};
 
 use super::{Input, Reject, query::cut};
 use crate::{
@@ -163,6 +163,27 @@ impl<C: Callers> Input for SubscriberAccess<C> {
     fn describe(operation: &mut Operation<'_>) {
         describe::<C>(operation);
         operation.path_param::<SubscriberId>("subscriber_id");
+    }
+}
+
+/// Somebody who may use a run of an app, which the path names both.
+pub(crate) struct RunAccess<C> {
+    pub(crate) scope: Scope,
+    pub(crate) app: AppId,
+    pub(crate) run: RunId,
+    callers: PhantomData<C>,
+}
+
+impl<C: Callers> Input for RunAccess<C> {
+    async fn take(request: &mut Request, api: &Api) -> Result<Self, Reject> {
+        let (scope, app) = authorize::<C>(request, api).await?;
+        let (app, run) = both(app, cut::<RunId>(request))?;
+        Ok(Self { scope, app, run, callers: PhantomData })
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        describe::<C>(operation);
+        operation.path_param::<RunId>("run_id");
     }
 }
 

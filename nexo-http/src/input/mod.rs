@@ -7,14 +7,14 @@ mod query;
 mod user;
 
 pub(crate) use access::{
-    Access, AppAccess, OwnThread, OwnerOnly, PartnerScope, Partners, PartnersWith,
+    Access, AppAccess, OwnThread, OwnerOnly, PartnerScope, Partners, PartnersWith, RunAccess,
     SubscriberAccess, ThreadAccess,
 };
 pub(crate) use body::{Form, JsonBody, is_json};
 pub(crate) use client::{Client, network};
 #[cfg(feature = "docs-ui")]
 pub(crate) use query::DocsFile;
-pub(crate) use query::{Path, Query};
+pub(crate) use query::{LastEventId, Path, Query};
 pub(crate) use user::{CurrentUser, NamedUser, Superuser};
 
 use crate::{Api, ApiError, Request, openapi::Operation, validate::Violation};

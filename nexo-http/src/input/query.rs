@@ -75,6 +75,21 @@ pub(crate) fn cut<T: PathParam>(request: &Request) -> Result<T, Reject> {
     })
 }
 
+/// What a browser that connects to a stream again says that it has seen.
+pub(crate) struct LastEventId(pub(crate) Option<String>);
+
+impl Input for LastEventId {
+    async fn take(request: &mut Request, _: &Api) -> Result<Self, Reject> {
+        // What is no text is no cursor either, and is refused as one.
+        let value = request.headers.get("last-event-id");
+        Ok(Self(value.map(|value| value.to_str().unwrap_or("?").to_owned())))
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.header_param("Last-Event-ID");
+    }
+}
+
 /// A file of the documentation's page.
 #[cfg(feature = "docs-ui")]
 pub(crate) struct DocsFile(pub(crate) String);

@@ -76,6 +76,16 @@ impl<'a> Operation<'a> {
         self.fails_validation();
     }
 
+    /// The operation reads this header if it is there.
+    pub(crate) fn header_param(&mut self, name: &str) {
+        let param = ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .schema(Some(String::describe(self.schemas)));
+        self.change(|builder| builder.parameter(param));
+    }
+
     /// The operation takes a body of this content type.
     pub(crate) fn body<T: Describe>(&mut self, content_type: &str) {
         self.takes_body = true;

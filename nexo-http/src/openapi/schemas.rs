@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use nexo_core::{
-    AgentId, AppId, ConfigChange, JsonObject, MessageId, OwnerId, RunId, SubscriberId, ThreadId,
-    ThreadStatus, Timestamp, UserId,
+    AgentId, AppId, ConfigChange, JsonObject, MessageId, Overlap, OwnerId, RunId, SubscriberId,
+    ThreadId, ThreadStatus, Timestamp, UserId,
 };
 use serde_json::Value;
 use utoipa::openapi::{
@@ -14,7 +14,7 @@ use utoipa::openapi::{
 
 use crate::validate::{
     ChangedSecret, Config, Content, Email, Flag, Given, GrantType, Ignored, Int, LOCALES, Locale,
-    NewSecret, Text, WebhookUrl,
+    NewSecret, ReplyText, Text, WebhookUrl,
 };
 
 /// A schema, or where it stands.
@@ -187,6 +187,8 @@ describe! {
     Email => formatted(KnownFormat::Email),
     Locale => string().enum_values(Some(LOCALES)),
     ThreadStatus => string().enum_values(Some(ThreadStatus::ALL.map(ThreadStatus::as_str))),
+    Overlap => string().enum_values(Some(Overlap::ALL.map(Overlap::as_str))),
+    ReplyText => string(),
     WebhookUrl => string(),
     NewSecret => string(),
     ChangedSecret => string(),

@@ -1,7 +1,7 @@
 //! The types that fields of requests have: each knows its rule, and how to document it.
 
 use nexo_core::{
-    AppConfig, ConfigChange, ConfigViolation, Expected, JsonObject, Secret, ThreadStatus,
+    AppConfig, ConfigChange, ConfigViolation, Expected, JsonObject, Overlap, Secret, ThreadStatus,
 };
 use serde_json::{Value, json};
 
@@ -117,6 +117,9 @@ fn expectation(expected: Expected, found: &Value) -> (&'static str, String) {
     match expected {
         Expected::Object => ("dict_type", "Input should be a valid dictionary".into()),
         Expected::Text => ("string_type", "Input should be a valid string".into()),
+        Expected::OneOf(texts) => {
+            ("literal_error", format!("Input should be {}", alternatives(texts)))
+        }
         Expected::Bool => ("bool_type", "Input should be a valid boolean".into()),
         Expected::TextOrFalse => ("string_type", "Input should be a text, or false".into()),
         Expected::Texts => ("list_type", "Input should be a list of texts".into()),
@@ -127,6 +130,16 @@ fn expectation(expected: Expected, found: &Value) -> (&'static str, String) {
             Some(_) => ("less_than_equal", format!("Input should be less than or equal to {max}")),
             None => ("int_type", "Input should be a valid integer".into()),
         },
+    }
+}
+
+/// `'a', 'b' or 'c'`.
+fn alternatives(texts: &[&str]) -> String {
+    let quoted: Vec<String> = texts.iter().map(|text| format!("'{text}'")).collect();
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
     }
 }
 
@@ -188,14 +201,43 @@ impl Field for Locale {
     }
 }
 
+/// One of a few words, found by its name.
+fn literal<T>(
+    value: Option<&Value>,
+    reader: &mut Reader<'_>,
+    names: &[&str],
+    find: impl FnOnce(&str) -> Option<T>,
+) -> Option<T> {
+    let Some(value) = value else { return reader.missing() };
+    value.as_str().and_then(find).or_else(|| {
+        let expected = alternatives(names);
+        let msg = format!("Input should be {expected}");
+        reader.breaks("literal_error", msg, value, json!({ "expected": expected }))
+    })
+}
+
 impl Field for ThreadStatus {
     fn read(value: Option<&Value>, reader: &mut Reader<'_>) -> Option<Self> {
-        const EXPECTED: &str = "'active', 'archived' or 'deleted'";
-        let Some(value) = value else { return reader.missing() };
-        value.as_str().and_then(Self::find).or_else(|| {
-            let msg = format!("Input should be {EXPECTED}");
-            reader.breaks("literal_error", msg, value, json!({ "expected": EXPECTED }))
-        })
+        literal(value, reader, &Self::ALL.map(Self::as_str), Self::find)
+    }
+}
+
+impl Field for Overlap {
+    fn read(value: Option<&Value>, reader: &mut Reader<'_>) -> Option<Self> {
+        literal(value, reader, &Self::ALL.map(Self::as_str), Self::find)
+    }
+}
+
+/// What an agent answers: a text, or a number as its text.
+#[derive(Clone, Debug)]
+pub(crate) struct ReplyText(pub(crate) String);
+
+impl Field for ReplyText {
+    fn read(value: Option<&Value>, reader: &mut Reader<'_>) -> Option<Self> {
+        match value {
+            Some(Value::Number(number)) => Some(Self(number.to_string())),
+            value => Content::read(value, reader).map(|content| Self(content.0)),
+        }
     }
 }
 

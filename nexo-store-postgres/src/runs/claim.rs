@@ -1,8 +1,6 @@
 //! Claiming runs: a server takes those whose turn it is.
 
-use nexo_core::{
-    ClaimRuns, Error, Failure, FailureKind, Result, Run, RunId, RunStart, RunState, Stop,
-};
+use nexo_core::{ClaimRuns, Error, Failure, FailureKind, Result, Run, RunId, RunStart, RunState};
 use sqlx::{PgConnection, postgres::PgRow};
 
 use super::{
@@ -101,8 +99,8 @@ impl LockedThread {
     fn begin_next(&mut self, claim: &ClaimRuns) -> Option<RunId> {
         let mut begun = None;
         while let Some(run) = self.next_due().cloned() {
-            if run.is_overtaken(&self.thread) {
-                self.end(run.stopped(Stop::Supersede, self.now));
+            if let Some(stop) = run.withdrawn(&self.thread) {
+                self.end(run.stopped(stop, self.now));
             } else if self.is_busy() {
                 self.put(Run { available_at: None, ..run });
             } else {

@@ -35,7 +35,8 @@ const ADRIFT: &str = "
         limit $4)
     union all
     (select r.thread_id, r.id, r.fence from nexo_runs r
-        where r.state in ('queued', 'waiting') and r.deadline_at <= now() limit $4)
+        where r.state in ('queued', 'waiting') and r.deadline_at <= now() and r.attempt > 0
+        limit $4)
     union all
     (select r.thread_id, r.id, r.fence from nexo_runs r
         where r.state in ('queued', 'waiting') and r.stop is not null limit $4)

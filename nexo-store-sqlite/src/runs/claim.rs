@@ -1,7 +1,7 @@
 //! Claims: a server takes the runs that are due, and learns all that their agents have to know.
 
 use nexo_core::{
-    App, ClaimRuns, Message, MessageRange, Run, RunStart, Scope, Stop, Thread, ThreadId, Timestamp,
+    App, ClaimRuns, Message, MessageRange, Run, RunStart, Scope, Thread, ThreadId, Timestamp,
 };
 use sqlx::SqliteConnection;
 
@@ -40,8 +40,8 @@ pub(super) async fn claim(mut tx: Tx<'_>, wish: ClaimRuns) -> error::Result<Vec<
 async fn next_claimable(tx: &mut Tx<'_>) -> error::Result<Option<(Run, Thread)>> {
     while let Some(run) = next_due(tx.connection, tx.now).await? {
         let thread = threads::get(tx.connection, &Scope::Everything, run.thread).await?;
-        if run.is_overtaken(&thread) {
-            queue::end(tx, &run.stopped(Stop::Supersede, tx.now)).await?;
+        if let Some(stop) = run.withdrawn(&thread) {
+            queue::end(tx, &run.stopped(stop, tx.now)).await?;
         } else if is_busy(tx.connection, thread.id).await? {
             rows::keep(tx.connection, &Run { available_at: None, ..run }, tx.now).await?;
         } else {

@@ -12,13 +12,13 @@ use crate::{Tx, columns::Columns, error};
 pub(crate) const ORPHANS: &str = "
     select r.* from nexo_runs r
     left join nexo_servers s on s.id = r.server_id
-    where r.state = 'running' and case r.server_id when ?1 then r.created_at < ?2
+    where r.state = 'running' and case r.server_id when ?1 then coalesce(r.started_at, r.created_at) < ?2
         else s.beat_at is null or s.beat_at < ?2 end";
 
 /// Of those that wait, the ones that wait no longer. Each half has an index of its own.
 pub(crate) const IDLE: &str = "
     select * from nexo_runs
-    where (state in ('queued', 'waiting') and deadline_at <= ?1)
+    where (state in ('queued', 'waiting') and deadline_at <= ?1 and attempt > 0)
         or (state in ('queued', 'waiting') and stop is not null)";
 
 /// Threads in which runs are behind none that is active. There are none as a rule: whoever

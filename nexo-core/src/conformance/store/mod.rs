@@ -159,6 +159,8 @@ suite! { $
         of_many_servers_one_claims_a_run,
         a_claim_takes_the_longest_due_and_no_more_than_asked,
         a_run_that_is_handed_back_goes_on_elsewhere,
+        a_stopped_run_that_is_handed_back_does_not_begin_again,
+        a_run_has_its_whole_time_from_when_it_begins,
         a_waiting_run_keeps_its_thread_until_it_is_answered,
         a_running_run_is_told_to_stop,
         a_queued_or_waiting_run_stops_at_once,

@@ -238,6 +238,34 @@ pub(super) async fn a_run_that_is_handed_back_goes_on_elsewhere(store: Arc<dyn S
     assert_eq!((again.id, again.attempt, again.handbacks, again.fence), (run.id, 2, 1, 2));
 }
 
+pub(super) async fn a_stopped_run_that_is_handed_back_does_not_begin_again(store: Arc<dyn Store>) {
+    let room = Room::new(&store).await;
+    let run = room.started().await.run;
+    stop(&room, &run, Stop::Cancel).await;
+    store.hand_back_run(run.id, run.fence).await.unwrap();
+
+    assert!(claimed(&room).await.is_empty());
+
+    let left = room.run(run.id).await;
+    assert_eq!((left.state, left.failure), (RunState::Cancelled, Some(Stop::Cancel.failure())));
+}
+
+pub(super) async fn a_run_has_its_whole_time_from_when_it_begins(store: Arc<dyn Store>) {
+    let room = Room::new(&store).await;
+    let first = room.started().await.run;
+    let short = |start: &mut StartRun| start.deadline = Duration::ZERO;
+    let second = standing(room.wish(short).await);
+
+    assert!(sweep(&store, LONG).await.ended.is_empty(), "it waits for its turn");
+
+    // The first was queued again by the sweep, and is the one to begin.
+    let first = room.claim().await.into_iter().find(|start| start.run.id == first.id).unwrap().run;
+    store.finish_run(completed(&first, "Hi")).await.unwrap();
+    let begun = room.claim().await.remove(0).run;
+    assert_eq!(begun.id, second.id);
+    assert!(begun.deadline_at > second.deadline_at);
+}
+
 pub(super) async fn a_waiting_run_keeps_its_thread_until_it_is_answered(store: Arc<dyn Store>) {
     let room = Room::new(&store).await;
     let run = room.started().await.run;

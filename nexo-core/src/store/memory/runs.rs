@@ -123,7 +123,8 @@ impl State {
             return run;
         }
         self.found_thread(run.thread).runs.push(run.id);
-        self.runs.insert(run.id, RunRow { run: run.clone(), deliveries: Vec::new() });
+        self.runs
+            .insert(run.id, RunRow { run: run.clone(), began_at: None, deliveries: Vec::new() });
         run
     }
 
@@ -142,6 +143,9 @@ impl State {
             run,
         };
         start.run = self.put_run(start.run);
+        if let Some(row) = self.runs.get_mut(&start.run.id) {
+            row.began_at = Some(now);
+        }
         start.thread = self.found_thread(start.run.thread).thread.clone();
         Ok(start)
     }
@@ -170,9 +174,9 @@ impl State {
             let run =
                 due.filter(|run| run.is_due(now)).min_by_key(|run| (run.available_at, run.id))?;
             let row = self.found_thread(run.thread);
-            let (overtaken, thread) = (run.is_overtaken(&row.thread), run.thread);
-            if overtaken {
-                self.end_run(run.stopped(Stop::Supersede, now), now);
+            let (withdrawn, thread) = (run.withdrawn(&row.thread), run.thread);
+            if let Some(stop) = withdrawn {
+                self.end_run(run.stopped(stop, now), now);
             } else if self.is_busy(thread) {
                 self.put_run(Run { available_at: None, ..run });
             } else {
@@ -214,7 +218,8 @@ impl State {
             return true;
         }
         if run.server == Some(sweep.server) {
-            return run.created_at < alive && !sweep.carried.contains(&run.id);
+            let began_at = self.runs.get(&run.id).and_then(|row| row.began_at);
+            return began_at < Some(alive) && !sweep.carried.contains(&run.id);
         }
         self.is_silent(run.server, alive)
     }

@@ -60,6 +60,8 @@ pub(super) struct ThreadRow {
 
 pub(super) struct RunRow {
     pub(super) run: Run,
+    /// When it began last.
+    pub(super) began_at: Option<Timestamp>,
     pub(super) deliveries: Vec<Delivery>,
 }
 

@@ -1,0 +1,185 @@
+//! Runs as event streams, from their start or from where a reader was cut off.
+
+use std::{collections::VecDeque, time::Duration};
+
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use http::StatusCode;
+use nexo_core::{
+    AppId, BoxError, Error, Failure, RunCursor, RunEnd, RunEvent, RunWatch, Scope, sse,
+};
+use serde_json::{Value, json};
+
+use super::{RUN_ID, ReadRuns, run_id};
+use crate::{
+    Api, ApiError, Response,
+    input::{LastEventId, PartnersWith, Query, RunAccess, State},
+    openapi::Operation,
+    output::{NoContent, Output, Sse, WithHeader},
+    validate::fields,
+};
+
+/// After how long a reader connects again when a stream breaks off, in milliseconds.
+const RETRY_MS: u32 = 1_000;
+/// The same when this server shuts down, and another one can be reached at once.
+const RETRY_ELSEWHERE_MS: u32 = 200;
+
+fields! {
+    /// What was seen of a run already.
+    pub(crate) query EventsQuery as "EventsQuery" {
+        /// The id of the last event that was seen.
+        after: Option<String>,
+    }
+}
+
+/// Watches a run, from its start or from the event of this id.
+pub(crate) async fn run_events(
+    State(api): State,
+    access: RunAccess<PartnersWith<ReadRuns>>,
+    LastEventId(last): LastEventId,
+    Query(query): Query<EventsQuery>,
+) -> Result<Followed, ApiError> {
+    let run = api.store().get_run(&access.scope, access.run).await?;
+    if run.app != access.app {
+        return Err(Error::RunNotFound.into());
+    }
+    match asked_to_go_on(query.after, last) {
+        Some(Ok(cursor)) if cursor.run != run.id => Err(Error::InvalidCursor.into()),
+        Some(cursor) => resume(&api, &access.scope, access.app, cursor).await,
+        None => {
+            let watch = api.engine().watch(&access.scope, run.id).await?;
+            Ok(Followed::from_start(watch, api.settings().heartbeat))
+        }
+    }
+}
+
+/// The cursor that a request carries, in its query or in the header that browsers send.
+pub(super) fn asked_to_go_on(
+    after: Option<String>,
+    last: Option<String>,
+) -> Option<Result<RunCursor, Error>> {
+    let text = after.or(last).filter(|text| !text.is_empty())?;
+    Some(text.parse().map_err(|_| Error::InvalidCursor))
+}
+
+/// Goes on with the run that a cursor names.
+pub(super) async fn resume(
+    api: &Api,
+    scope: &Scope,
+    app: AppId,
+    cursor: Result<RunCursor, Error>,
+) -> Result<Followed, ApiError> {
+    match api.engine().resume(scope, app, cursor?).await? {
+        None => Ok(Followed::ToTheEnd),
+        Some(watch) => Ok(Followed::new(watch, api.settings().heartbeat, true)),
+    }
+}
+
+/// A run's event stream, or nothing where its reader has seen everything: the status that has
+/// a browser stop asking.
+pub(crate) enum Followed {
+    Stream(WithHeader<Sse>),
+    ToTheEnd,
+}
+
+impl Followed {
+    pub(super) fn from_start(watch: RunWatch, heartbeat: Duration) -> Self {
+        Self::new(watch, heartbeat, false)
+    }
+
+    fn new(watch: RunWatch, heartbeat: Duration, again: bool) -> Self {
+        let id = run_id(watch.run());
+        Self::Stream(WithHeader(events(watch, heartbeat, again), RUN_ID, id))
+    }
+}
+
+impl Output for Followed {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Stream(stream) => stream.into_response(),
+            Self::ToTheEnd => NoContent.into_response(),
+        }
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.answers_stream();
+        operation.answers_nothing(StatusCode::NO_CONTENT);
+    }
+}
+
+/// The run as an event stream: every item is one whole event, and after a while of silence
+/// comes a comment, by which a client that is gone is noticed.
+///
+/// Only a reader that knows how to go on is told when to connect again.
+fn events(watch: RunWatch, heartbeat: Duration, again: bool) -> Sse {
+    let ready = again.then(|| sse::retry(RETRY_MS)).into_iter().collect();
+    let reader = Reader { watch, heartbeat, ready, over: false };
+    let events = stream::unfold(reader, |mut reader| async move {
+        // Clients forget what they have read of an event at the end of a read: a pause
+        // between two has the server send each in a write of its own.
+        tokio::task::yield_now().await;
+        let event = reader.next().await?;
+        Some((Ok::<_, BoxError>(event), reader))
+    });
+    Sse(events.boxed())
+}
+
+struct Reader {
+    watch: RunWatch,
+    heartbeat: Duration,
+    /// What is due before the next event of the run.
+    ready: VecDeque<Bytes>,
+    over: bool,
+}
+
+impl Reader {
+    async fn next(&mut self) -> Option<Bytes> {
+        if let Some(ready) = self.ready.pop_front() {
+            return Some(ready);
+        }
+        if self.over {
+            return None;
+        }
+        match tokio::time::timeout(self.heartbeat, self.watch.next()).await {
+            Err(_) => Some(sse::comment("keep-alive")),
+            Ok(Some(event)) => {
+                self.over = matches!(event, RunEvent::End(_));
+                Some(encode(&event, self.watch.cursor()))
+            }
+            Ok(None) => {
+                self.over = true;
+                Some(sse::retry(RETRY_ELSEWHERE_MS))
+            }
+        }
+    }
+}
+
+/// What a client is sent for an event of the run, after which it has seen as much as the
+/// cursor says.
+fn encode(event: &RunEvent, cursor: RunCursor) -> Bytes {
+    let (name, data) = match event {
+        RunEvent::Meta { source, reason: None } => ("meta", json!({"source": &**source})),
+        RunEvent::Meta { source, reason } => {
+            ("meta", json!({"source": &**source, "reason": reason.as_deref()}))
+        }
+        RunEvent::Reset { attempt } => ("reset", json!({"attempt": attempt})),
+        RunEvent::Delta(text) => ("delta", json!({"text": &**text})),
+        RunEvent::Error(failure) => ("error", error(failure)),
+        RunEvent::End(end) => ("done", done(end)),
+    };
+    sse::encode_with_id(&cursor.to_string(), name, &data.to_string())
+}
+
+fn error(failure: &Failure) -> Value {
+    let kind = failure.kind;
+    json!({"message": kind.key(), "code": kind.key(), "detail": kind.description()})
+}
+
+fn done(end: &RunEnd) -> Value {
+    let mut done = json!({"status": if end.is_success() { "completed" } else { "error" }});
+    if let Some(message) = &end.message {
+        done["message_id"] = json!(message.id);
+        done["seq"] = json!(message.seq);
+    }
+    done
+}
