@@ -97,6 +97,7 @@ fn settings(config: &Config) -> Settings {
         },
         cors: Cors::new(api.cors_origins.iter().cloned()),
         secret_overlap: api.secret_overlap,
+        run_wait: api.run_wait,
         post_to_deleted: api.post_to_deleted_threads,
         trust_forwarded_for: config.listen.trust_forwarded_for,
         openapi_path: api.openapi_path.clone().into(),

@@ -14,6 +14,8 @@ pub(crate) struct ApiOptions {
     pub(crate) openapi_path: String,
     pub(crate) post_to_deleted_threads: bool,
     pub(crate) secret_overlap: Duration,
+    /// How long a call waits for an agent that answers later.
+    pub(crate) run_wait: Duration,
     pub(crate) headers: Headers,
 }
 
@@ -35,6 +37,7 @@ impl ApiOptions {
             openapi_path: openapi_path(reader),
             post_to_deleted_threads: reader.switch("POST_TO_DELETED_THREADS", true),
             secret_overlap: seconds(reader, "WEBHOOK_SECRET_OVERLAP_SECONDS", 3_600, 0),
+            run_wait: seconds(reader, "RUN_WAIT_SECONDS", 60, 1),
             headers: Headers {
                 app_id: header(reader, "WEBHOOK_HEADER_APP_ID", "X-App-Id"),
                 app_secret: header(reader, "WEBHOOK_HEADER_APP_SECRET", "X-App-Secret"),

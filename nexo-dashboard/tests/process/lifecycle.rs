@@ -131,7 +131,7 @@ async fn a_run_under_way_is_finished_before_the_server_ends() {
 }
 
 #[tokio::test]
-async fn a_run_that_outlasts_the_grace_is_ended() {
+async fn a_run_that_outlasts_the_grace_goes_on_at_the_next_start() {
     let home = Home::new();
     let mut server = home.start(&[("SHUTDOWN_GRACE_SECONDS", "0")]);
     let token = server.new_user(EMAIL).await;
@@ -144,8 +144,50 @@ async fn a_run_that_outlasts_the_grace_is_ended() {
         text.push_str(&piece);
     }
 
-    assert!(text.contains("RUN_INTERRUPTED"), "{text}");
+    assert!(text.ends_with("retry: 200\n\n"), "a reader may come back at once: {text}");
     assert!(server.wait().success(), "{}", server.log());
+    let server = home.start(&[]);
+    let run = only_run(&server, &thread, &token).await;
+    assert_eq!((&run["state"], &run["attempt"]), (&json!("running"), &json!(2)));
+}
+
+/// The one run of a thread, once a server carries it.
+async fn only_run(server: &Server, thread: &str, token: &str) -> serde_json::Value {
+    eventually("the run", async || {
+        let (_, page) = server.get(&format!("{thread}/runs"), token).await;
+        let run = page["items"][0].clone();
+        (run["state"] != "queued").then_some(run)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_run_that_was_killed_with_its_server_goes_on_where_its_reader_comes_back() {
+    let home = Home::new();
+    let mut server = home.start(&[]);
+    let token = server.new_user(EMAIL).await;
+    let thread = server.new_thread(&token, 400).await;
+    let mut stream = streamed_run(&server, &thread, &token).await;
+    let mut text = String::new();
+    while !text.contains("event: delta") {
+        text.push_str(&stream.next().await.unwrap());
+    }
+    let seen = text.lines().filter_map(|line| line.strip_prefix("id: ")).next_back().unwrap();
+    drop(stream);
+
+    server.kill();
+    let server = home.start(&[]);
+    let request = server.request(Method::GET, &format!("{thread}/run/stream"));
+    let response = request.bearer_auth(&token).header("last-event-id", seen).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    let rest = response.text().await.unwrap();
+
+    assert!(rest.contains("event: reset\ndata: {\"attempt\":2}"), "{rest}");
+    assert!(rest.contains("event: done\ndata: {\"message_id\""), "{rest}");
+    let (_, messages) = server.get(&format!("{thread}/messages"), &token).await;
+    let replies: Vec<_> = messages.as_array().unwrap().iter().skip(2).collect();
+    assert_eq!(replies.len(), 1, "{messages}");
+    assert_eq!(replies[0]["content"], "Echo: Is it vegan?");
 }
 
 #[tokio::test]

@@ -27,12 +27,15 @@ async fn shop(world: &World) -> (App, Vec<Operation>) {
     let app = App::create(&root, json!({})).await;
     let thread = app.thread(json!({"customer_id": "c"})).await;
     let message = app.say(&thread, "hello").await["id"].as_str().unwrap().to_owned();
+    app.run(&thread).await;
+    let runs = root.get(&app.path("/runs")).await.ok();
     let page = root.get(&app.path("/subscribers")).await.ok();
     let ids = [
         ("{app_id}", app.id.clone()),
         ("{thread_id}", thread),
         ("{message_id}", message),
         ("{subscriber_id}", page["items"][0]["id"].as_str().unwrap().to_owned()),
+        ("{run_id}", runs["items"][0]["id"].as_str().unwrap().to_owned()),
         ("{id}", user.id.to_string()),
     ];
     let operations = operations(&world.document, |pattern| {

@@ -88,8 +88,8 @@ fn operations(document: &Value) -> Vec<(String, String, bool)> {
 
 async fn call(caller: &Caller, method: &str, path: &str) -> Answer {
     let call = caller.call(method, path);
-    let body =
-        json!({"webhook_url": "http://127.0.0.1:9/", "content": "x", "title": "x", "name": "x"});
+    let body = json!({"webhook_url": "http://127.0.0.1:9/", "content": "x", "title": "x", "name": "x",
+            "reply": "x"});
     let answer = if method == "GET" { call.send().await } else { call.json(&body).send().await };
     let shown = String::from_utf8_lossy(&answer.body).into_owned();
     assert!(!shown.contains(MARKER), "{answer}");

@@ -67,6 +67,7 @@ mod openapi;
 mod order;
 mod partners;
 mod raw;
+mod resume;
 mod runs;
 mod signature;
 mod streams;
@@ -273,6 +274,21 @@ suite! { $
         what_is_wrong_beforehand_is_told_by_status,
         a_refused_address_ends_a_stream_with_error_and_done,
         a_thread_that_is_deleted_under_way_ends_its_stream,
+    }
+    resume {
+        a_reader_goes_on_after_any_event,
+        a_reader_goes_on_while_the_run_is_under_way,
+        only_who_can_go_on_is_told_when,
+        a_cursor_that_nobody_was_given_is_refused,
+        a_run_is_watched_and_shown_on_its_own_path,
+        runs_are_listed_by_app_and_by_thread,
+        a_run_that_is_stopped_keeps_what_was_said,
+        a_busy_thread_does_as_it_is_asked,
+        what_is_wrong_with_a_wish_is_told,
+        a_burst_is_answered_once,
+        an_agent_may_answer_later,
+        a_run_that_does_not_wait_takes_no_answer,
+        partners_see_and_stop_runs_if_they_may,
     }
     tester {
         the_tester_sends_the_sample_payload,

@@ -32,7 +32,7 @@ pub(super) async fn a_wrong_method_is_told_which_are_right(setup: Setup) {
         ("DELETE", "/users/me", vec!["GET", "PATCH"]),
         ("OPTIONS", "/users/me", vec!["GET", "PATCH"]),
         ("BREW", "/users/me", vec!["GET", "PATCH"]),
-        ("POST", "/apps/x/threads/y/run/stream", vec!["GET"]),
+        ("PATCH", "/apps/x/threads/y/run/stream", vec!["GET", "POST"]),
     ] {
         let answer = world.nobody().call(method, path).send().await;
         answer.fails(405, "Method Not Allowed");

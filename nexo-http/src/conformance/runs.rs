@@ -282,7 +282,6 @@ pub(super) async fn what_an_agent_answers_wrongly_is_told_by_its_key(setup: Setu
             "WEBHOOK_REQUEST_FAILED",
         ),
         (b"not even HTTP\r\n\r\n".to_vec(), "WEBHOOK_REQUEST_FAILED"),
-        (response("202 Accepted", json, "{}"), "RUN_WAITING"),
     ] {
         let case = String::from_utf8_lossy(&answer).into_owned();
         let agent = Agent::acting(vec![Act::Write(answer)]).await;

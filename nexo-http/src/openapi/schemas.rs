@@ -9,7 +9,7 @@ use nexo_core::{
 use serde_json::Value;
 use utoipa::openapi::{
     KnownFormat, ObjectBuilder, Ref, RefOr, Schema, SchemaFormat, Type,
-    schema::{AdditionalProperties, AnyOfBuilder, ArrayBuilder},
+    schema::{AdditionalProperties, AnyOfBuilder, ArrayBuilder, SchemaType},
 };
 
 use crate::validate::{
@@ -179,7 +179,7 @@ describe! {
     u64 => plain(Type::Integer),
     u32 => plain(Type::Integer),
     u16 => plain(Type::Integer),
-    Value => ObjectBuilder::new().schema_type(utoipa::openapi::schema::SchemaType::AnyValue),
+    Value => ObjectBuilder::new().schema_type(SchemaType::AnyValue),
     JsonObject => free_form(),
     Config => free_form(),
     ConfigChange => free_form(),
@@ -188,7 +188,8 @@ describe! {
     Locale => string().enum_values(Some(LOCALES)),
     ThreadStatus => string().enum_values(Some(ThreadStatus::ALL.map(ThreadStatus::as_str))),
     Overlap => string().enum_values(Some(Overlap::ALL.map(Overlap::as_str))),
-    ReplyText => string(),
+    ReplyText => ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::String, Type::Number])),
     WebhookUrl => string(),
     NewSecret => string(),
     ChangedSecret => string(),
