@@ -164,7 +164,7 @@ async fn only_run(server: &Server, thread: &str, token: &str) -> serde_json::Val
 #[tokio::test]
 async fn a_run_that_was_killed_with_its_server_goes_on_where_its_reader_comes_back() {
     let home = Home::new();
-    let mut server = home.start(&[]);
+    let server = home.start(&[]);
     let token = server.new_user(EMAIL).await;
     let thread = server.new_thread(&token, 400).await;
     let mut stream = streamed_run(&server, &thread, &token).await;
