@@ -2,9 +2,11 @@
 
 use std::{
     collections::HashMap,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use futures::future::{Either, select};
 use tokio::sync::watch;
 
 use crate::{RunId, Stop};
@@ -76,10 +78,10 @@ impl Reins {
         &mut self,
         work: impl Future<Output = T>,
     ) -> Result<T, Halt> {
-        tokio::select! {
-            biased;
-            halt = self.halted() => Err(halt),
-            done = work => Ok(done),
+        let (halted, work) = (pin!(self.halted()), pin!(work));
+        match select(halted, work).await {
+            Either::Left((halt, _)) => Err(halt),
+            Either::Right((done, _)) => Ok(done),
         }
     }
 

@@ -291,6 +291,43 @@ pub struct StartRun {
     pub debounce: Option<Duration>,
 }
 
+impl StartRun {
+    /// The run that the wish makes, as one that has not begun: for this message, which is the
+    /// newest of a user.
+    #[must_use]
+    pub fn queued(
+        &self,
+        thread: &Thread,
+        agent: AgentId,
+        asked: (MessageId, i64),
+        now: Timestamp,
+    ) -> Run {
+        let (message, message_seq) = asked;
+        Run {
+            id: self.run,
+            app: self.app,
+            thread: self.thread,
+            agent,
+            message,
+            message_seq,
+            state: RunState::Queued,
+            attempt: 0,
+            handbacks: 0,
+            fence: 0,
+            epoch: thread.epoch,
+            server: None,
+            stop: None,
+            reply: None,
+            failure: None,
+            available_at: None,
+            created_at: now,
+            first_delta_at: None,
+            finished_at: None,
+            deadline_at: now.plus(self.deadline),
+        }
+    }
+}
+
 /// What came of a [`StartRun`].
 #[derive(Clone, Debug)]
 pub enum StartedRun {

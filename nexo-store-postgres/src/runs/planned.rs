@@ -2,8 +2,8 @@
 //! doubt about what does, and the core's plan says what becomes of the wish.
 
 use nexo_core::{
-    AgentId, AppConfig, ClaimRuns, Error, MessageId, Plan, Result, Run, RunState, Scope, StartRun,
-    StartedRun, Step, Stop,
+    AppConfig, ClaimRuns, Error, MessageId, Plan, Result, Run, Scope, StartRun, StartedRun, Step,
+    Stop,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -76,7 +76,10 @@ impl PostgresStore {
                 thread.put(run.clone());
                 run
             }
-            Step::Queue(available_at) => Run { available_at, ..new_run(wish, asked, &thread) },
+            Step::Queue(available_at) => Run {
+                available_at,
+                ..wish.queued(&thread.thread, thread.agent, (asked.message, asked.seq), thread.now)
+            },
             Step::Start => return self.begin_new(wish, asked, &thread, connection).await,
         };
         let is_new = matches!(step, Step::Queue(_));
@@ -96,7 +99,7 @@ impl PostgresStore {
     ) -> Result<StartedRun> {
         let (server, history, deadline) = (wish.server, wish.history, wish.deadline);
         let claim = ClaimRuns { server, limit: 1, history, deadline };
-        let run = new_run(wish, asked, thread);
+        let run = wish.queued(&thread.thread, thread.agent, (asked.message, asked.seq), thread.now);
         let run = run.claimed(&claim, &thread.thread, thread.agent, thread.now);
         save(std::slice::from_ref(thread), connection).await?;
         insert(&run, connection).await?;
@@ -127,31 +130,4 @@ fn make_way(plan: &Plan, thread: &mut LockedThread) -> Result<()> {
         thread.put(Run { stop: run.stop.or(Some(stop)), ..run });
     }
     Ok(())
-}
-
-/// The run that a wish makes, before it is known when it may begin.
-fn new_run(wish: &StartRun, asked: &Asked, thread: &LockedThread) -> Run {
-    let agent: AgentId = thread.agent;
-    Run {
-        id: wish.run,
-        app: wish.app,
-        thread: wish.thread,
-        agent,
-        message: asked.message,
-        message_seq: asked.seq,
-        state: RunState::Queued,
-        attempt: 0,
-        handbacks: 0,
-        fence: 0,
-        epoch: thread.thread.epoch,
-        server: None,
-        stop: None,
-        reply: None,
-        failure: None,
-        available_at: None,
-        created_at: thread.now,
-        first_delta_at: None,
-        finished_at: None,
-        deadline_at: thread.now.plus(wish.deadline),
-    }
 }

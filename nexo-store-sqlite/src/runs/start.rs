@@ -1,8 +1,8 @@
 //! The start of a run: what stands in its thread is read, and done what the core's plan says.
 
 use nexo_core::{
-    App, AppConfig, ClaimRuns, Error, Message, Plan, Run, RunId, RunState, Scope, StartRun,
-    StartedRun, Step, Stop, Thread, Timestamp,
+    App, AppConfig, ClaimRuns, Error, Message, Plan, Run, RunId, Scope, StartRun, StartedRun, Step,
+    Stop, Thread, Timestamp,
 };
 
 use super::{claim, holder, rows, stop};
@@ -83,7 +83,15 @@ async fn queue(
     asked: &Asked,
     available_at: Option<Timestamp>,
 ) -> error::Result<StartedRun> {
-    let run = Run { available_at, ..new_run(wish, asked, tx.now) };
+    let run = Run {
+        available_at,
+        ..wish.queued(
+            &asked.thread,
+            holder(&asked.thread, &asked.app),
+            (asked.message.id, asked.message.seq),
+            tx.now,
+        )
+    };
     rows::insert(tx.connection, &run, tx.now).await?;
     Ok(StartedRun::Standing(Box::new(run)))
 }
@@ -92,36 +100,15 @@ async fn queue(
 async fn begin(tx: &mut Tx<'_>, wish: &StartRun, asked: Asked) -> error::Result<StartedRun> {
     let (server, history, deadline) = (wish.server, wish.history, wish.deadline);
     let claim = ClaimRuns { server, limit: 1, history, deadline };
-    let run = new_run(wish, &asked, tx.now);
+    let run = wish.queued(
+        &asked.thread,
+        holder(&asked.thread, &asked.app),
+        (asked.message.id, asked.message.seq),
+        tx.now,
+    );
     let agent = run.agent;
     let run = run.claimed(&claim, &asked.thread, agent, tx.now);
     let thread = rows::insert(tx.connection, &run, tx.now).await?;
     let begun = claim::tell(tx, run, asked.app, thread, asked.message, history).await?;
     Ok(StartedRun::Started(Box::new(begun)))
-}
-
-/// The run that a wish makes, as one that never began.
-fn new_run(wish: &StartRun, asked: &Asked, now: Timestamp) -> Run {
-    Run {
-        id: wish.run,
-        app: wish.app,
-        thread: wish.thread,
-        agent: holder(&asked.thread, &asked.app),
-        message: asked.message.id,
-        message_seq: asked.message.seq,
-        state: RunState::Queued,
-        attempt: 0,
-        handbacks: 0,
-        fence: 0,
-        epoch: asked.thread.epoch,
-        server: None,
-        stop: None,
-        reply: None,
-        failure: None,
-        available_at: None,
-        created_at: now,
-        first_delta_at: None,
-        finished_at: None,
-        deadline_at: now.plus(wish.deadline),
-    }
 }

@@ -45,28 +45,7 @@ impl State {
         }
         let newest = row.newest_user_message().ok_or(Error::NoUserMessages(wish.thread))?;
         let (answered, seq) = (newest.id, newest.seq);
-        let run = Run {
-            id: wish.run,
-            app: wish.app,
-            thread: wish.thread,
-            agent: holder(&row.thread, app),
-            message: answered,
-            message_seq: seq,
-            state: RunState::Queued,
-            attempt: 0,
-            handbacks: 0,
-            fence: 0,
-            epoch: row.thread.epoch,
-            server: None,
-            stop: None,
-            reply: None,
-            failure: None,
-            available_at: None,
-            created_at: now,
-            first_delta_at: None,
-            finished_at: None,
-            deadline_at: now.plus(wish.deadline),
-        };
+        let run = wish.queued(&row.thread, holder(&row.thread, app), (answered, seq), now);
         let plan = wish.plan(&AppConfig::read(&app.config), seq, &self.standing(row), now);
         for superseded in plan.superseded {
             let run = self.found_run(superseded).stopped(Stop::Supersede, now);
