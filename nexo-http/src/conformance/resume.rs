@@ -266,8 +266,12 @@ pub(super) async fn a_busy_thread_does_as_it_is_asked(setup: Setup) {
 
         let second = app.owner.call("POST", &path).open().await;
         assert_eq!(second.status, status, "{overlap}");
-        agent.go_on();
+        if matches!(overlap, "queue" | "reject") {
+            agent.go_on();
+        }
+        // What is stopped ends by itself; its agent may still wait for the word to go on.
         rest(opened).await;
+        agent.go_on();
         agent.go_on();
         if status == 200 {
             assert_eq!(text(&rest(second).await), "Yes, it is végan.", "{overlap}");
