@@ -184,8 +184,10 @@ async fn reply(world: Weak<World>, run: RunId, text: String, mut chance: Chance)
         let patience = Duration::from_secs(4);
         let replied = tokio::time::timeout(patience, tokio::spawn(replying)).await;
         world.history.note(|| {
-            let outcome =
-                replied.as_ref().map(|it| it.as_ref().map(|it| it.as_ref().map(|m| m.seq)));
+            let outcome = replied.as_ref().map(|it| {
+                it.as_ref().map(|it| it.as_ref().map(|m| m.seq).map_err(|error| error.kind()))
+            });
+            let run = world.history.name(run);
             format!("s{} late reply to {run}: {outcome:?}", server.number)
         });
         if let Ok(Ok(Ok(message))) = replied {

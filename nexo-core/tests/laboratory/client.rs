@@ -83,7 +83,11 @@ impl Client {
                 engine.start_with(&self.world.scope, self.world.app, self.thread, options);
             let started = timeout(PATIENCE, starting).await;
             self.world.history.note(|| {
-                let outcome = started.as_ref().map(|it| it.as_ref().map(RunWatch::run));
+                let outcome = started.as_ref().map(|it| {
+                    it.as_ref()
+                        .map(|it| self.world.history.name(it.run()))
+                        .map_err(|error| error.kind())
+                });
                 format!("c{} asks s{}, {options:?}: {outcome:?}", self.number, server.number)
             });
             match started {
@@ -110,7 +114,10 @@ impl Client {
         let cancelled =
             timeout(PATIENCE, engine.cancel(&self.world.scope, self.world.app, run)).await;
         self.world.history.note(|| {
-            let outcome = cancelled.as_ref().map(|it| it.as_ref().map(|run| run.state));
+            let outcome = cancelled
+                .as_ref()
+                .map(|it| it.as_ref().map(|run| run.state).map_err(|error| error.kind()));
+            let run = self.world.history.name(run);
             format!("c{} cancels {run} at s{}: {outcome:?}", self.number, server.number)
         });
     }

@@ -19,6 +19,9 @@ pub(crate) struct History {
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     pub(crate) lines: Vec<(Timestamp, String)>,
+    /// The runs in the order in which they were heard of: a seed says which is the third, but
+    /// not which id it has.
+    names: Vec<RunId>,
     pub(crate) sent: Vec<Sent>,
     /// The runs that somebody was told of.
     pub(crate) runs: Vec<RunId>,
@@ -81,6 +84,13 @@ pub(crate) struct Reading {
     pub(crate) end: RunEnd,
 }
 
+impl Facts {
+    pub(crate) fn name(&self, run: RunId) -> String {
+        let number = self.names.iter().position(|it| *it == run);
+        number.map_or_else(|| run.to_string(), |number| format!("run {number}"))
+    }
+}
+
 impl History {
     pub(crate) fn new() -> Self {
         Self { dawn: Instant::now(), facts: Mutex::default() }
@@ -92,6 +102,15 @@ impl History {
 
     pub(crate) fn facts(&self) -> MutexGuard<'_, Facts> {
         self.facts.lock().unwrap()
+    }
+
+    /// What a run is called here.
+    pub(crate) fn name(&self, run: RunId) -> String {
+        let mut facts = self.facts();
+        if !facts.names.contains(&run) {
+            facts.names.push(run);
+        }
+        facts.name(run)
     }
 
     pub(crate) fn note(&self, line: impl FnOnce() -> String) {
@@ -119,7 +138,10 @@ impl History {
         let number = self.facts().speeches.len();
         self.note(|| {
             let Speech { run, server, attempt, fence, ending, .. } = &speech;
-            format!("s{server} {run} attempt {attempt} fence {fence}: speech {number}, {ending:?}")
+            let run = self.name(*run);
+            format!(
+                "s{server} {run}, attempt {attempt}, fence {fence}: speech {number}, {ending:?}"
+            )
         });
         self.facts().speeches.push(speech);
         number
@@ -145,6 +167,7 @@ impl History {
     pub(crate) fn read(&self, reading: Reading) {
         self.note(|| {
             let Reading { reader, run, text, end } = &reading;
+            let run = self.name(*run);
             format!("{reader} saw {run} end: {:?}, {} bytes", end.state, text.len())
         });
         self.facts().readings.push(reading);

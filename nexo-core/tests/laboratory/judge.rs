@@ -39,6 +39,10 @@ struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
+    fn name(&self, run: RunId) -> String {
+        self.facts.name(run)
+    }
+
     fn check(&mut self, holds: bool, otherwise: impl FnOnce() -> String) {
         if !holds {
             self.wrongs.push(otherwise());
@@ -76,7 +80,8 @@ impl<'a> Case<'a> {
     /// Every run has ended, and its agent was not asked after that.
     fn judge_runs(&mut self) {
         for run in &self.remains.runs {
-            self.check(run.state.is_terminal(), || format!("{} is {:?}", run.id, run.state));
+            let name = self.name(run.id);
+            self.check(run.state.is_terminal(), || format!("{name} is {:?}", run.state));
         }
         for run in &self.facts.runs {
             let known = self.runs.contains_key(run);
@@ -85,7 +90,8 @@ impl<'a> Case<'a> {
         for (number, speech) in self.facts.speeches.iter().enumerate() {
             let ended = self.runs.get(&speech.run).and_then(|run| run.finished_at);
             let late = ended.is_some_and(|ended| ended < speech.began) && !speech.was_still;
-            self.check(!late, || format!("speech {number} began after {} ended", speech.run));
+            let name = self.name(speech.run);
+            self.check(!late, || format!("speech {number} began after {name} ended"));
         }
     }
 
@@ -93,17 +99,18 @@ impl<'a> Case<'a> {
     fn judge_replies(&mut self) {
         let mut owners: HashMap<MessageId, RunId> = HashMap::new();
         for run in &self.remains.runs {
+            let name = self.name(run.id);
             let completed = run.state == RunState::Completed;
-            self.check(!completed || run.reply.is_some(), || format!("{} has no reply", run.id));
+            self.check(!completed || run.reply.is_some(), || format!("{name} has no reply"));
             let Some(reply) = run.reply else { continue };
             let other = owners.insert(reply, run.id);
-            self.check(other.is_none(), || format!("{} and {other:?} have one reply", run.id));
+            self.check(other.is_none(), || format!("{name} and {other:?} have one reply"));
             let Some(&message) = self.messages.get(&reply) else {
-                self.wrongs.push(format!("the reply of {} is not there", run.id));
+                self.wrongs.push(format!("the reply of {name} is not there"));
                 continue;
             };
             let fits = message.thread == run.thread && message.seq > run.message_seq;
-            self.check(fits, || format!("the reply of {} is elsewhere", run.id));
+            self.check(fits, || format!("the reply of {name} is elsewhere"));
             self.judge_text(run, message.content.as_deref().unwrap_or_default());
         }
         for (id, message) in &self.messages {
@@ -111,12 +118,14 @@ impl<'a> Case<'a> {
             self.wrongs.extend((!owned).then(|| format!("{message:?} is nobody's reply")));
         }
         for (run, reply) in &self.facts.accepted {
+            let name = self.name(*run);
             let kept = owners.get(reply) == Some(run);
-            self.check(kept, || format!("the late reply of {run} was taken, and is not there"));
+            self.check(kept, || format!("the late reply of {name} was taken, and is not there"));
         }
     }
 
     fn judge_text(&mut self, run: &Run, text: &str) {
+        let name = self.name(run.id);
         let completed = run.state == RunState::Completed;
         let said =
             |it: &&Speech| if completed { it.said == text } else { it.said.starts_with(text) };
@@ -124,14 +133,14 @@ impl<'a> Case<'a> {
         let speakers: Vec<_> = of_run.filter(said).collect();
         let [speech] = speakers[..] else {
             let count = speakers.len();
-            self.wrongs.push(format!("{count} speeches of {} are {text:?}", run.id));
+            self.wrongs.push(format!("{count} speeches of {name} are {text:?}"));
             return;
         };
         let whole = matches!(speech.ending, Ending::Whole | Ending::Truncated | Ending::Pending);
         let ended = !completed || (speech.has_ended && whole);
-        self.check(ended, || format!("the reply of {} is not whole: {text:?}", run.id));
+        self.check(ended, || format!("the reply of {name} is not whole: {text:?}"));
         let current = speech.ending == Ending::Pending || speech.fence == run.fence;
-        self.check(current, || format!("{} has the reply of an old attempt: {text:?}", run.id));
+        self.check(current, || format!("{name} has the reply of an old attempt: {text:?}"));
     }
 
     /// Of a thread, one run at a time was under way, from its begin to its reply.
@@ -142,7 +151,8 @@ impl<'a> Case<'a> {
             times.sort();
             for pair in times.windows(2) {
                 let apart = pair[0].1 <= pair[1].0;
-                self.check(apart, || format!("{} and {} overlap", pair[0].2, pair[1].2));
+                let (one, other) = (self.name(pair[0].2), self.name(pair[1].2));
+                self.check(apart, || format!("{one} and {other} overlap"));
             }
         }
     }
@@ -161,18 +171,19 @@ impl<'a> Case<'a> {
         for Reading { reader, run, text, end } in &self.facts.readings {
             let Some(&stored) = self.runs.get(run) else { continue };
             let told = end.message.as_ref().map(|message| message.id);
+            let name = self.name(*run);
             let same = stored.state == end.state && stored.reply == told;
             self.check(same, || {
                 let (state, reply) = (stored.state, stored.reply);
                 format!(
-                    "{reader} saw {run} end {:?} {told:?}; it is {state:?} {reply:?}",
+                    "{reader} saw {name} end {:?} {told:?}; it is {state:?} {reply:?}",
                     end.state
                 )
             });
             let reply = stored.reply.and_then(|reply| self.messages.get(&reply));
             let reply = reply.and_then(|reply| reply.content.as_deref());
             let read = !end.is_success() || reply == Some(text);
-            self.check(read, || format!("{reader} of {run} read {text:?}; it is {reply:?}"));
+            self.check(read, || format!("{reader} of {name} read {text:?}; it is {reply:?}"));
         }
     }
 }

@@ -19,7 +19,6 @@ mod reader;
 mod world;
 
 use std::{
-    fmt::Write,
     sync::{
         Mutex,
         atomic::{AtomicU64, Ordering},
@@ -30,6 +29,9 @@ use std::{
 use chance::Chance;
 use client::Client;
 use gate::Lie;
+use history::DAWN;
+use judge::Remains;
+use nexo_core::Timestamp;
 use world::World;
 
 const SEEDS: u64 = 1_000;
@@ -87,7 +89,8 @@ fn worst(seeds: u64, lie: Option<Lie>) -> Vec<Verdict> {
 struct Verdict {
     seed: u64,
     wrongs: Vec<String>,
-    story: String,
+    lines: Vec<(Timestamp, String)>,
+    remains: Remains,
 }
 
 impl Verdict {
@@ -100,7 +103,21 @@ impl Verdict {
 
 impl std::fmt::Display for Verdict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "seed {}\n{}{:#?}\n", self.seed, self.story, self.wrongs)
+        writeln!(f, "seed {}", self.seed)?;
+        for (at, line) in &self.lines {
+            writeln!(f, "{:9.3} {line}", at.since(DAWN).as_secs_f64())?;
+        }
+        writeln!(f, "{:#?}\n{:#?}", self.remains, self.wrongs)
+    }
+}
+
+#[test]
+fn a_seed_makes_one_history() {
+    for seed in 0..20 {
+        let (one, other) = (Verdict::of(seed, None), Verdict::of(seed, None));
+        let mut pairs = one.lines.iter().zip(&other.lines);
+        let parted = pairs.find(|(one, other)| one != other);
+        assert_eq!(parted, None, "seed {seed}");
     }
 }
 
@@ -124,18 +141,9 @@ async fn history(seed: u64, lie: Option<Lie>) -> Verdict {
         world.history.wrong("somebody never came to read the end".into());
     }
     let remains = world.remains().await;
-    let facts = world.history.facts();
+    let mut facts = world.history.facts();
     let wrongs = judge::judge(&facts, &remains);
-    let mut story = String::new();
-    if !wrongs.is_empty() || number("NEXO_SEED").is_some() {
-        for (at, line) in &facts.lines {
-            let since = at.since(history::DAWN).as_secs_f64();
-            writeln!(story, "{since:9.3} {line}").unwrap();
-        }
-        writeln!(story, "{remains:#?}").unwrap();
-    }
-    drop(facts);
-    Verdict { seed, wrongs, story }
+    Verdict { seed, wrongs, lines: std::mem::take(&mut facts.lines), remains }
 }
 
 type Talking = tokio::task::JoinSet<tokio::task::JoinSet<()>>;

@@ -92,22 +92,32 @@ impl Reader {
         };
         let number = server.number;
         match resumed {
-            Ok(Some(watch)) => self.watch = Some(watch),
+            Ok(Some(watch)) => {
+                self.note(format!("goes on at s{number} from {:?}", self.place()));
+                self.watch = Some(watch);
+            }
             Ok(None) => self.wrong(format!("s{number} has no more, and there was no end")),
             Err(Error::Unavailable(_) | Error::OutcomeUnknown(_)) => {}
             Err(error) => {
-                self.wrong(format!("s{number} refuses {:?}: {error:?}", self.cursor));
+                self.wrong(format!("s{number} refuses {:?}: {error:?}", self.place()));
                 self.text.clear();
                 self.cursor = None;
             }
         }
     }
 
+    /// The cursor without the run's id.
+    fn place(&self) -> Option<&str> {
+        self.cursor.as_deref()?.split_once('.').map(|(_, place)| place)
+    }
+
     fn note(&self, what: String) {
-        self.world.history.note(|| format!("{} of {}: {what}", self.name, self.run));
+        let run = self.world.history.name(self.run);
+        self.world.history.note(|| format!("{} of {run}: {what}", self.name));
     }
 
     fn wrong(&self, what: String) {
-        self.world.history.wrong(format!("{} of {}: {what}", self.name, self.run));
+        let run = self.world.history.name(self.run);
+        self.world.history.wrong(format!("{} of {run}: {what}", self.name));
     }
 }

@@ -63,7 +63,8 @@ impl World {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::with_clock(clock));
         let app = NewApp {
             webhook_url: Some("https://agent.example.com".into()),
-            config: r#"{"integration":{"mode":"webhook"},"runs":{"retries":2}}"#.parse().unwrap(),
+            // The pause before a second retry is chance of the engine's own.
+            config: r#"{"integration":{"mode":"webhook"},"runs":{"retries":1}}"#.parse().unwrap(),
             ..NewApp::new("owner".parse().unwrap(), "app")
         };
         let app = store.create_app(app).await.unwrap().id;
