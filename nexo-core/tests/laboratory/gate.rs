@@ -14,7 +14,7 @@ use std::{
 };
 
 use nexo_core::{Error, Result, Store};
-use tokio::{sync::watch, time::Instant};
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{chance::Chance, history::History};
 
@@ -31,7 +31,9 @@ pub(crate) enum Standing {
 /// The gate of one server.
 pub(crate) struct Gate {
     server: usize,
-    standing: watch::Sender<Standing>,
+    standing: Mutex<Standing>,
+    /// Wakes in the order of waiting, which a watch channel would not.
+    changed: Notify,
     /// How many calls in a hundred fail.
     flaky: AtomicU64,
     thawed: Mutex<Option<Instant>>,
@@ -49,7 +51,8 @@ impl Gate {
     pub(crate) fn new(server: usize, chance: Chance, history: Arc<History>) -> Self {
         Self {
             server,
-            standing: watch::Sender::new(Standing::Alive),
+            standing: Mutex::new(Standing::Alive),
+            changed: Notify::new(),
             flaky: AtomicU64::new(0),
             thawed: Mutex::default(),
             chance: Mutex::new(chance),
@@ -60,14 +63,12 @@ impl Gate {
     pub(crate) fn set(&self, standing: Standing) {
         self.history.note(|| format!("s{} is {standing:?}", self.server));
         *self.thawed.lock().unwrap() = Some(Instant::now());
-        self.standing.send_if_modified(|now| {
-            // Nobody comes back from the dead.
-            let changes = *now != Standing::Dead;
-            if changes {
-                *now = standing;
-            }
-            changes
-        });
+        let mut now = self.standing.lock().unwrap();
+        // Nobody comes back from the dead.
+        if *now != Standing::Dead {
+            *now = standing;
+        }
+        self.changed.notify_waiters();
     }
 
     pub(crate) fn flake(&self, percent: u64) {
@@ -82,9 +83,13 @@ impl Gate {
 
     /// Waits until the server lives, for ever if it is dead.
     pub(crate) async fn pass(&self) {
-        let alive = |standing: &Standing| *standing == Standing::Alive;
-        // The gate outlives this borrow of it, so that the channel can't be closed.
-        let _ = self.standing.subscribe().wait_for(alive).await;
+        loop {
+            let changed = self.changed.notified();
+            if *self.standing.lock().unwrap() == Standing::Alive {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Does something to the store, or not, and tells what came of it, or not.
@@ -137,7 +142,7 @@ fn is_reading(name: &str) -> bool {
 
 impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Gate(s{}, {:?})", self.server, *self.standing.borrow())
+        write!(f, "Gate(s{}, {:?})", self.server, self.standing)
     }
 }
 
