@@ -29,10 +29,13 @@ pub(super) struct Carried {
 }
 
 impl Carried {
-    /// One more run is carried, until what this gives is dropped.
+    /// One more run is carried, until what this gives is dropped. If this server carries it
+    /// since an earlier attempt, because it did not notice that it had lost it, that one stops.
     pub(super) fn take(&self, run: RunId) -> Reins {
         let (tell, told) = watch::channel(None);
-        self.lock().insert(run, tell);
+        if let Some(former) = self.lock().insert(run, tell) {
+            halt(&former, Halt::Lost);
+        }
         Reins { carried: self.clone(), run, told }
     }
 
@@ -96,6 +99,10 @@ impl Reins {
 
 impl Drop for Reins {
     fn drop(&mut self) {
-        self.carried.lock().remove(&self.run);
+        let mut runs = self.carried.lock();
+        let is_own = |tell: &watch::Sender<_>| tell.subscribe().same_channel(&self.told);
+        if runs.get(&self.run).is_some_and(is_own) {
+            runs.remove(&self.run);
+        }
     }
 }

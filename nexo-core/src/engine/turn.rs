@@ -169,9 +169,8 @@ async fn finish_patiently(inner: &Inner, finish: FinishRun) -> Result<FinishedRu
     let give_up = Instant::now() + FINISH_PATIENCE;
     let (mut maybe_done, mut pause) = (false, FINISH_RETRY_AFTER);
     loop {
-        let error = match inner.store.finish_run(finish.clone()).await {
+        let error = match offer(inner, &finish, maybe_done).await {
             Ok(finished) => return Ok(finished),
-            Err(Error::Fenced) if maybe_done => return stored_reply(inner, &finish).await,
             Err(error) => error,
         };
         maybe_done |= matches!(error, Error::OutcomeUnknown(_));
@@ -183,6 +182,15 @@ async fn finish_patiently(inner: &Inner, finish: FinishRun) -> Result<FinishedRu
         warn!(%error, "the end of run {} is offered again", finish.run);
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(MAX_FINISH_PAUSE);
+    }
+}
+
+/// Offers the end of a run once. If an earlier offer may have been taken, the store is asked
+/// about it; where it does not answer that, the offer is still open.
+async fn offer(inner: &Inner, finish: &FinishRun, maybe_done: bool) -> Result<FinishedRun> {
+    match inner.store.finish_run(finish.clone()).await {
+        Err(Error::Fenced) if maybe_done => stored_reply(inner, finish).await,
+        offered => offered,
     }
 }
 

@@ -53,6 +53,14 @@ impl Log {
         self.changed.send_modify(|count| *count += 1);
     }
 
+    /// Changes what this server shows of an attempt, if that is the one under way: it may carry
+    /// the next one already, and not have noticed that it lost the one before.
+    fn change_in(&self, attempt: i32, change: impl FnOnce(&mut Events)) {
+        if self.is_carried_in(attempt) {
+            self.change(change);
+        }
+    }
+
     /// This server begins the run.
     pub(super) fn begin(&self, attempt: i32) {
         self.change(|events| {
@@ -62,8 +70,8 @@ impl Log {
     }
 
     /// Another server carries the run now.
-    pub(super) fn leave(&self) {
-        self.change(|events| events.carried = false);
+    pub(super) fn leave(&self, attempt: i32) {
+        self.change_in(attempt, |events| events.carried = false);
     }
 
     /// What another server does: which attempt is under way.
@@ -87,12 +95,12 @@ impl Log {
         });
     }
 
-    pub(super) fn push(&self, event: RunEvent) {
-        self.change(|events| events.push(event));
+    pub(super) fn push(&self, attempt: i32, event: RunEvent) {
+        self.change_in(attempt, |events| events.push(event));
     }
 
-    pub(super) fn end(&self, end: RunEnd) {
-        self.change(|events| events.end(end));
+    pub(super) fn end(&self, attempt: i32, end: RunEnd) {
+        self.change_in(attempt, |events| events.end(end));
     }
 
     pub(super) fn close(&self) {
@@ -101,6 +109,10 @@ impl Log {
 
     pub(super) fn is_carried(&self) -> bool {
         self.read(|events| events.carried)
+    }
+
+    pub(super) fn is_carried_in(&self, attempt: i32) -> bool {
+        self.read(|events| events.carried && events.attempt == attempt)
     }
 
     pub(super) fn is_watched(&self) -> bool {

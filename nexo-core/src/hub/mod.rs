@@ -82,7 +82,7 @@ impl Hub {
     pub(crate) fn open(&self, run: RunId, attempt: i32) -> Publisher {
         let log = Arc::clone(lock(&self.logs).entry(run).or_default());
         log.begin(attempt);
-        Publisher { hub: self.clone(), run, log }
+        Publisher { hub: self.clone(), run, attempt, log }
     }
 
     /// Watches a run from its start. If no log of it is here, because somebody else carries it,
@@ -122,18 +122,19 @@ impl fmt::Debug for Hub {
 pub(crate) struct Publisher {
     hub: Hub,
     run: RunId,
+    attempt: i32,
     log: Arc<Log>,
 }
 
 impl Publisher {
     /// Shows an event to all watchers.
     pub(crate) fn publish(&self, event: RunEvent) {
-        self.log.push(event);
+        self.log.push(self.attempt, event);
     }
 
     /// Shows the end to all watchers, and before it what went wrong.
     pub(crate) fn end(&self, end: RunEnd) {
-        self.log.end(end);
+        self.log.end(self.attempt, end);
     }
 
     /// Watches the run from its start.
@@ -143,14 +144,14 @@ impl Publisher {
 
     /// Leaves the run to whoever carries it from now on; its watchers stay.
     pub(crate) fn leave(self) -> Mirror {
-        self.log.leave();
+        self.log.leave(self.attempt);
         Mirror { hub: self.hub.clone(), run: self.run, log: Arc::clone(&self.log) }
     }
 }
 
 impl Drop for Publisher {
     fn drop(&mut self) {
-        if self.log.is_carried() {
+        if self.log.is_carried_in(self.attempt) {
             self.hub.forget(self.run, &self.log);
             self.log.close();
         }

@@ -1,0 +1,130 @@
+//! Every method of a store, through the gate.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use nexo_core::*;
+
+use crate::gate::{GatedStore, Lie};
+
+macro_rules! gated {
+    ($($store:ident {
+        $(fn $method:ident($($arg:ident: $type:ty),*) -> $out:ty;)*
+        $(by hand { $($hand:tt)* })?
+    })*) => {$(
+        #[async_trait]
+        impl $store for GatedStore {
+            $(
+                async fn $method(&self, $($arg: $type),*) -> Result<$out> {
+                    self.gate.call(stringify!($method), self.behind.$method($($arg),*)).await
+                }
+            )*
+            $($($hand)*)?
+        }
+    )*};
+}
+
+gated! {
+    AppStore {
+        fn create_app(app: NewApp) -> App;
+        fn get_app(scope: &Scope, app: AppId) -> App;
+        fn list_apps(owner: &OwnerId, page: PageRequest) -> Page<App>;
+        fn update_app(scope: &Scope, app: AppId, changes: AppChanges) -> App;
+        fn delete_app(scope: &Scope, app: AppId) -> ();
+    }
+    AgentStore {
+        fn get_agent(scope: &Scope, app: AppId, agent: AgentId) -> Agent;
+        fn list_agents(scope: &Scope, app: AppId) -> Vec<Agent>;
+    }
+    KeyStore {
+        fn valid_keys(app: AppId) -> Vec<AppKey>;
+    }
+    SubscriberStore {
+        fn get_subscriber(scope: &Scope, app: AppId, subscriber: SubscriberId) -> Subscriber;
+        fn list_subscribers(
+            scope: &Scope, app: AppId, search: &str, cursor: Option<&Cursor>, limit: u32
+        ) -> CursorPage<SubscriberSummary>;
+        fn list_subscriber_threads(
+            scope: &Scope, app: AppId, subscriber: SubscriberId, cursor: Option<&Cursor>, limit: u32
+        ) -> CursorPage<ThreadSummary>;
+    }
+    ThreadStore {
+        fn create_thread(
+            scope: &Scope, app: AppId, thread: NewThread
+        ) -> (Thread, Option<Message>);
+        fn get_thread(scope: &Scope, thread: ThreadId) -> Thread;
+        fn list_threads(
+            scope: &Scope, app: AppId, filter: &ThreadFilter, cursor: Option<&Cursor>, limit: u32
+        ) -> CursorPage<Thread>;
+        fn update_thread(scope: &Scope, thread: ThreadId, changes: ThreadChanges) -> Thread;
+        fn delete_thread(scope: &Scope, thread: ThreadId) -> ();
+    }
+    MessageStore {
+        fn list_messages(
+            scope: &Scope, app: AppId, thread: ThreadId, range: MessageRange, limit: u32
+        ) -> Vec<Message>;
+        fn get_message(scope: &Scope, message: MessageId) -> Message;
+        by hand {
+            async fn append_message(
+                &self, scope: &Scope, app: AppId, thread: ThreadId, mut message: NewMessage
+            ) -> Result<Message> {
+                if self.lie == Some(Lie::LosesMessages) {
+                    message.content = Some("lost".into());
+                }
+                let work = self.behind.append_message(scope, app, thread, message);
+                self.gate.call("append_message", work).await
+            }
+        }
+    }
+    RunStore {
+        fn start_run(scope: &Scope, start: StartRun) -> StartedRun;
+        fn claim_runs(claim: ClaimRuns) -> Vec<RunStart>;
+        fn hand_back_run(run: RunId, fence: i64) -> ();
+        fn park_run(run: RunId, fence: i64, patience: Duration) -> ();
+        fn stop_run(scope: &Scope, app: AppId, run: RunId, stop: Stop) -> Run;
+        fn stopped_runs(server: ServerId) -> Vec<(RunId, Stop)>;
+        fn get_run(scope: &Scope, run: RunId) -> Run;
+        fn list_runs(
+            scope: &Scope, app: AppId, filter: &RunFilter, cursor: Option<&Cursor>, limit: u32
+        ) -> CursorPage<Run>;
+        fn sweep_runs(sweep: SweepRuns) -> SweptRuns;
+        by hand {
+            async fn finish_run(&self, finish: FinishRun) -> Result<FinishedRun> {
+                let work = async { self.behind.finish_run(self.spoilt(finish)).await };
+                self.gate.call("finish_run", work).await
+            }
+        }
+    }
+    DeliveryStore {
+        fn record_delivery(delivery: Delivery) -> ();
+        fn list_deliveries(scope: &Scope, run: RunId) -> Vec<Delivery>;
+        fn prune_deliveries(age: Duration, limit: u32) -> u64;
+    }
+    ServerStore {
+        fn beat(server: ServerId) -> ();
+        fn retire(server: ServerId) -> ();
+        fn pin_setting(name: &str, value: &str) -> String;
+        fn ping() -> ();
+        fn prune() -> ();
+    }
+}
+
+impl GatedStore {
+    fn spoilt(&self, mut finish: FinishRun) -> FinishRun {
+        match self.lie {
+            Some(Lie::IgnoresFences) => {
+                // The store in memory never lets anybody wait.
+                let run = self.behind.get_run(&Scope::Everything, finish.run).now_or_never();
+                finish.fence = run.and_then(Result::ok).map_or(finish.fence, |run| run.fence);
+            }
+            Some(Lie::CutsReplies) => {
+                if let Some(reply) = &mut finish.reply {
+                    reply.content.pop();
+                }
+            }
+            _ => {}
+        }
+        finish
+    }
+}

@@ -1,0 +1,159 @@
+//! A laboratory for faults: servers on one store die, freeze, shut down and lose its answers,
+//! while clients talk over them; whatever happens, what the engine promises holds.
+//!
+//! All of it happens in one process and in a time of its own, so that a minute of trouble takes
+//! some milliseconds. A seed makes a history; `NEXO_SEED=n` makes that one again, and
+//! `NEXO_SEEDS=n` says how many are made.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't go on panics")]
+
+mod agent;
+mod chance;
+mod chaos;
+mod client;
+mod doors;
+mod gate;
+mod history;
+mod judge;
+mod reader;
+mod world;
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use chance::Chance;
+use client::Client;
+use gate::Lie;
+use history::DAWN;
+use judge::Remains;
+use nexo_core::Timestamp;
+use world::World;
+
+const SEEDS: u64 = 1_000;
+const TROUBLE: Duration = Duration::from_secs(45);
+
+#[test]
+fn whatever_fails_every_promise_holds() {
+    match number("NEXO_SEED") {
+        Some(seed) => {
+            let verdict = Verdict::of(seed, None);
+            println!("{verdict}");
+            assert!(verdict.wrongs.is_empty(), "{:#?}", verdict.wrongs);
+        }
+        None => {
+            let seeds = number("NEXO_SEEDS").unwrap_or(SEEDS);
+            let bad = worst(seeds, None);
+            let all: Vec<_> = bad.iter().map(|it| (it.seed, &it.wrongs)).collect();
+            assert!(bad.is_empty(), "{}{} of {seeds}: {all:#?}", bad[0], all.len());
+        }
+    }
+}
+
+#[test]
+fn a_store_that_lies_is_noticed() {
+    for (lie, seeds) in [(Lie::LosesMessages, 1), (Lie::CutsReplies, 4), (Lie::IgnoresFences, 40)] {
+        assert!(!worst(seeds, Some(lie)).is_empty(), "{lie:?} was not noticed");
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap())
+}
+
+/// The histories that something is wrong with, in the order of their seeds.
+fn worst(seeds: u64, lie: Option<Lie>) -> Vec<Verdict> {
+    let (next, bad) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while let Some(seed) = Some(next.fetch_add(1, Ordering::SeqCst)).filter(|it| *it < seeds) {
+            let verdict = Verdict::of(seed, lie);
+            if !verdict.wrongs.is_empty() {
+                bad.lock().unwrap().push(verdict);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        (0..cores).for_each(|_| drop(scope.spawn(work)));
+    });
+    let mut bad = bad.into_inner().unwrap();
+    bad.sort_by_key(|verdict: &Verdict| verdict.seed);
+    bad
+}
+
+/// What is to be said of one history.
+struct Verdict {
+    seed: u64,
+    wrongs: Vec<String>,
+    lines: Vec<(Timestamp, String)>,
+    remains: Remains,
+}
+
+impl Verdict {
+    fn of(seed: u64, lie: Option<Lie>) -> Self {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(history(seed, lie))
+    }
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "seed {}", self.seed)?;
+        for (at, line) in &self.lines {
+            writeln!(f, "{:9.3} {line}", at.since(DAWN).as_secs_f64())?;
+        }
+        writeln!(f, "{:#?}\n{:#?}", self.remains, self.wrongs)
+    }
+}
+
+#[test]
+fn a_seed_makes_one_history() {
+    for seed in 0..20 {
+        let (one, other) = (Verdict::of(seed, None), Verdict::of(seed, None));
+        let mut pairs = one.lines.iter().zip(&other.lines);
+        let parted = pairs.find(|(one, other)| one != other);
+        assert_eq!(parted, None, "seed {seed}");
+    }
+}
+
+/// Trouble, then none, then peace; and what is to be said of it.
+async fn history(seed: u64, lie: Option<Lie>) -> Verdict {
+    let mut chance = Chance::new(seed);
+    let world = World::new(chance.fork(), lie).await;
+    let clients = talk(&world, &mut chance);
+    chaos::rage(world.clone(), chance.fork(), TROUBLE).await;
+    world.heal();
+    let mut readers = clients.join_all().await;
+    world.settle().await;
+    let reading = async {
+        for readers in &mut readers {
+            while let Some(read) = readers.join_next().await {
+                read.unwrap();
+            }
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(60), reading).await.is_err() {
+        world.history.wrong("somebody never came to read the end".into());
+    }
+    let remains = world.remains().await;
+    let mut facts = world.history.facts();
+    let wrongs = judge::judge(&facts, &remains);
+    Verdict { seed, wrongs, lines: std::mem::take(&mut facts.lines), remains }
+}
+
+type Talking = tokio::task::JoinSet<tokio::task::JoinSet<()>>;
+
+fn talk(world: &std::sync::Arc<World>, chance: &mut Chance) -> Talking {
+    let mut clients = Talking::new();
+    for (number, thread) in world.threads.iter().enumerate() {
+        let (world, thread) = (world.clone(), *thread);
+        let client = Client { world, number, thread, chance: chance.fork() };
+        clients.spawn(client.talk(4 + chance.below(6)));
+    }
+    clients
+}
