@@ -63,14 +63,14 @@ impl Reader {
                 }
                 Some(RunEvent::End(end)) => return Some(RunEnd::clone(&end)),
                 Some(RunEvent::Meta { .. } | RunEvent::Error(_)) => {}
-                None => break,
+                None => return None,
             }
+            // As with a stream of HTTP, it is the events that tell how far one is.
+            self.cursor = Some(watch.cursor().to_string());
             if self.chance.percent(3) {
-                break;
+                return None;
             }
         }
-        self.cursor = Some(watch.cursor().to_string());
-        None
     }
 
     async fn reconnect(&mut self) {
