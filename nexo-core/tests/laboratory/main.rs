@@ -37,7 +37,7 @@ use world::World;
 const SEEDS: u64 = 1_000;
 /// How often a single seed is tried until something is wrong; see below why once may be too few.
 const REPLAYS: u32 = 20;
-const TROUBLE: Duration = Duration::from_secs(45);
+const TROUBLE: Duration = Duration::from_secs(75);
 
 #[test]
 fn whatever_fails_every_promise_holds() {
@@ -163,7 +163,7 @@ fn talk(world: &std::sync::Arc<World>, chance: &mut Chance) -> Talking {
     for (number, thread) in world.threads.iter().enumerate() {
         let (world, thread) = (world.clone(), *thread);
         let client = Client { world, number, thread, chance: chance.fork() };
-        clients.spawn(client.talk(4 + chance.below(6)));
+        clients.spawn(client.talk(6 + chance.below(9)));
     }
     clients
 }

@@ -20,13 +20,19 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(world: &Arc<World>, name: String, watch: RunWatch) -> Self {
+    /// One who comes without a watch, finds a server first.
+    pub(crate) fn new(
+        world: &Arc<World>,
+        name: String,
+        run: RunId,
+        watch: Option<RunWatch>,
+    ) -> Self {
         Self {
             world: Arc::clone(world),
             name,
             chance: world.chance(),
-            run: watch.run(),
-            watch: Some(watch),
+            run,
+            watch,
             cursor: None,
             text: String::new(),
         }
