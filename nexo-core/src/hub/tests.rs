@@ -160,12 +160,48 @@ async fn impossible_cursors_are_refused_where_the_run_is_known() {
 
     assert!(at(2, 2, 0).unwrap());
     assert!(at(1, 700, 3).unwrap(), "an attempt that is over may have said anything");
-    for (attempt, bytes, events) in [(2, 1, 0), (2, 3, 0), (2, 2, 1), (3, 0, 0)] {
+    assert!(at(3, 700, 3).unwrap(), "the run may have been lost to another server by now");
+    for (attempt, bytes, events) in [(2, 1, 0), (2, 3, 0), (2, 2, 1)] {
         assert!(matches!(at(attempt, bytes, events), Err(Error::InvalidCursor)));
     }
     publisher.end(badly());
     assert!(at(2, 2, 1).unwrap(), "the end is still to come after the error");
     assert!(!at(2, 2, 2).unwrap());
+}
+
+#[tokio::test]
+async fn who_has_seen_more_than_a_server_knows_waits_until_it_knows() {
+    let hub = Hub::default();
+    let publisher = hub.open(RunId::new(), 1);
+    let run = publisher.run;
+    publisher.publish(delta("lost"));
+    let mut watch = hub.watch(run).0;
+    assert!(watch.resume(RunCursor { run, attempt: 2, bytes: 3, events: 0 }).unwrap());
+    assert!(ready(&mut watch).await.is_empty(), "nothing of the attempt that was lost");
+
+    let mirror = publisher.leave();
+    mirror.follow(2);
+    mirror.finish(2, meta(), "found", well());
+
+    let events = ready(&mut watch).await;
+    assert!(matches!(&events[1], RunEvent::Delta(text) if &**text == "nd"), "{events:?}");
+}
+
+#[tokio::test]
+async fn an_attempt_that_was_lost_says_nothing_once_the_next_began_here() {
+    let hub = Hub::default();
+    let lost = hub.open(RunId::new(), 1);
+    let next = hub.open(lost.run, 2);
+    let mut watch = next.watch();
+
+    next.publish(delta("new"));
+    lost.publish(delta("old"));
+    lost.end(badly());
+    drop(lost);
+    next.end(well());
+
+    let seen = seen(&mut watch).await;
+    assert_eq!((seen.text.as_str(), seen.events.len()), ("new", 1));
 }
 
 #[tokio::test]

@@ -46,23 +46,22 @@ impl RunWatch {
         self.seen
     }
 
-    /// Goes on after what was seen elsewhere. Gives whether anything can come.
+    /// Goes on after what was seen elsewhere, of an attempt that there was. Gives whether
+    /// anything can come.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidCursor`] if nobody can have seen that much. While another server carries
-    /// the run that is not known yet: a reader that claims too much gets the whole then.
+    /// the run that is not known yet: a reader that claims too much gets the whole then. So it
+    /// is where this server still carries an attempt that it lost without noticing.
     pub(crate) fn resume(&mut self, cursor: RunCursor) -> Result<bool> {
         let (possible, all) = self.log.read(|events| {
             let same = cursor.attempt == events.attempt;
             let known = events.carried || events.has_ended();
             // What was said and is not kept was seen all the same.
             let withdrawn = events.has_ended() && events.text.is_empty();
-            let fits = if same {
-                withdrawn || events.reaches(cursor.bytes, cursor.events)
-            } else {
-                cursor.attempt < events.attempt
-            };
+            let fits =
+                if same { withdrawn || events.reaches(cursor.bytes, cursor.events) } else { true };
             let all = same && events.has_ended() && events.is_all(&cursor);
             (fits || !known, all)
         });
@@ -103,9 +102,12 @@ impl RunWatch {
             self.met = true;
             return Next::Event(meta.clone());
         }
+        if self.is_ahead(events) {
+            return if events.closed { Next::Never } else { Next::Later };
+        }
         if self.is_behind(events) {
             let attempt = events.attempt;
-            let anew = self.seen.bytes > 0 || self.seen.events > 0;
+            let anew = self.has_seen_something();
             self.seen = RunCursor { attempt, bytes: 0, events: 0, ..self.seen };
             if anew {
                 return Next::Event(RunEvent::Reset { attempt });
@@ -116,6 +118,15 @@ impl RunWatch {
             return Next::Event(event);
         }
         if events.closed || events.has_ended() { Next::Never } else { Next::Later }
+    }
+
+    /// Whether more was seen elsewhere than this server knows yet.
+    fn is_ahead(&self, events: &Events) -> bool {
+        self.has_seen_something() && self.seen.attempt > events.attempt && !events.has_ended()
+    }
+
+    fn has_seen_something(&self) -> bool {
+        self.seen.bytes > 0 || self.seen.events > 0
     }
 
     /// Whether what was seen is not what is there now.

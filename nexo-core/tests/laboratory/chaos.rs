@@ -19,7 +19,8 @@ pub(crate) async fn rage(world: Arc<World>, mut chance: Chance, time: Duration) 
         match chance.below(100) {
             0..25 => kill(&world, &server),
             25..55 => freeze(server, &mut chance),
-            55..85 => flake(server, &mut chance),
+            55..80 => flake(server, &mut chance),
+            80..86 => lose_store(&world, &mut chance),
             _ => shut_down(&world, server, &mut chance),
         }
     }
@@ -46,6 +47,17 @@ fn flake(server: Server, chance: &mut Chance) {
     tokio::spawn(async move {
         tokio::time::sleep(time).await;
         server.gate.flake(0);
+    });
+}
+
+/// For all servers at once; for longer than each of them may be silent, or not as long.
+fn lose_store(world: &Arc<World>, chance: &mut Chance) {
+    let time = chance.millis(500..20_000);
+    let servers = world.servers();
+    servers.iter().for_each(|server| server.gate.flake(100));
+    tokio::spawn(async move {
+        tokio::time::sleep(time).await;
+        servers.iter().for_each(|server| server.gate.flake(0));
     });
 }
 

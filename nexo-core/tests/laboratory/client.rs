@@ -30,8 +30,11 @@ impl Client {
             let Some(watch) = self.ask().await else { continue };
             let run = watch.run();
             self.world.history.began(run);
-            let reader = Reader::new(&self.world, format!("r{}.{turn}", self.number), watch);
-            readers.spawn(reader.read());
+            let name = format!("r{}.{turn}", self.number);
+            readers.spawn(Reader::new(&self.world, name.clone(), run, Some(watch)).read());
+            if self.chance.percent(30) {
+                readers.spawn(Reader::new(&self.world, format!("{name}.late"), run, None).read());
+            }
             if self.chance.percent(15) {
                 self.cancel(run).await;
             }

@@ -20,13 +20,19 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(world: &Arc<World>, name: String, watch: RunWatch) -> Self {
+    /// One who comes without a watch, finds a server first.
+    pub(crate) fn new(
+        world: &Arc<World>,
+        name: String,
+        run: RunId,
+        watch: Option<RunWatch>,
+    ) -> Self {
         Self {
             world: Arc::clone(world),
             name,
             chance: world.chance(),
-            run: watch.run(),
-            watch: Some(watch),
+            run,
+            watch,
             cursor: None,
             text: String::new(),
         }
@@ -63,14 +69,14 @@ impl Reader {
                 }
                 Some(RunEvent::End(end)) => return Some(RunEnd::clone(&end)),
                 Some(RunEvent::Meta { .. } | RunEvent::Error(_)) => {}
-                None => break,
+                None => return None,
             }
+            // As with a stream of HTTP, it is the events that tell how far one is.
+            self.cursor = Some(watch.cursor().to_string());
             if self.chance.percent(3) {
-                break;
+                return None;
             }
         }
-        self.cursor = Some(watch.cursor().to_string());
-        None
     }
 
     async fn reconnect(&mut self) {

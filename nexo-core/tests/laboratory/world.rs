@@ -122,7 +122,11 @@ impl World {
 
     /// A server that is, or seems to be, there.
     pub(crate) fn server(&self, chance: &mut Chance) -> Server {
-        self.servers.lock().unwrap().pick_one(chance)
+        chance.pick(&self.servers()).cloned().expect("there is always one")
+    }
+
+    pub(crate) fn servers(&self) -> Vec<Server> {
+        self.servers.lock().unwrap().clone()
     }
 
     /// Takes a server away from the clients, and puts a new one in its place.
@@ -165,15 +169,5 @@ impl World {
             messages.push((*thread, all.unwrap()));
         }
         Remains { messages, runs: self.runs().await }
-    }
-}
-
-trait PickOne<T> {
-    fn pick_one(&self, chance: &mut Chance) -> T;
-}
-
-impl<T: Clone> PickOne<T> for Vec<T> {
-    fn pick_one(&self, chance: &mut Chance) -> T {
-        chance.pick(self).cloned().expect("there is always one")
     }
 }
