@@ -182,8 +182,9 @@ impl Engine {
         if cursor.attempt > run.attempt {
             return Err(Error::InvalidCursor);
         }
+        let over = run.state.is_terminal();
         let mut watch = self.inner.watch(run).await?;
-        Ok(watch.resume(cursor)?.then_some(watch))
+        Ok(watch.resume(cursor, over)?.then_some(watch))
     }
 
     /// Has a run stop; what its agent has said by then is kept. Gives the run as it stands

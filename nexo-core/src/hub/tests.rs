@@ -155,7 +155,7 @@ async fn impossible_cursors_are_refused_where_the_run_is_known() {
     publisher.publish(delta("é"));
     let at = |attempt, bytes, events| {
         let run = publisher.run;
-        publisher.watch().resume(RunCursor { run, attempt, bytes, events })
+        publisher.watch().resume(RunCursor { run, attempt, bytes, events }, false)
     };
 
     assert!(at(2, 2, 0).unwrap());
@@ -176,7 +176,7 @@ async fn who_has_seen_more_than_a_server_knows_waits_until_it_knows() {
     let run = publisher.run;
     publisher.publish(delta("lost"));
     let mut watch = hub.watch(run).0;
-    assert!(watch.resume(RunCursor { run, attempt: 2, bytes: 3, events: 0 }).unwrap());
+    assert!(watch.resume(RunCursor { run, attempt: 2, bytes: 3, events: 0 }, false).unwrap());
     assert!(ready(&mut watch).await.is_empty(), "nothing of the attempt that was lost");
 
     let mirror = publisher.leave();
@@ -185,6 +185,23 @@ async fn who_has_seen_more_than_a_server_knows_waits_until_it_knows() {
 
     let events = ready(&mut watch).await;
     assert!(matches!(&events[1], RunEvent::Delta(text) if &**text == "nd"), "{events:?}");
+}
+
+#[tokio::test]
+async fn an_end_that_was_seen_elsewhere_is_waited_for() {
+    let hub = Hub::default();
+    let publisher = hub.open(RunId::new(), 1);
+    let run = publisher.run;
+    publisher.publish(meta());
+    let mut watch = publisher.watch();
+
+    let after_error = RunCursor { run, attempt: 1, bytes: 0, events: 1 };
+    assert!(matches!(watch.resume(after_error, false), Err(Error::InvalidCursor)));
+    assert!(watch.resume(after_error, true).unwrap());
+    publisher.end(badly());
+
+    let events = ready(&mut watch).await;
+    assert!(matches!(events[..], [RunEvent::Meta { .. }, RunEvent::End(_)]), "{events:?}");
 }
 
 #[tokio::test]
@@ -211,7 +228,7 @@ async fn what_was_said_and_not_kept_is_withdrawn() {
     let (mut watch, mirror) = hub.watch(run);
     mirror.unwrap().finish(1, meta(), "", badly());
 
-    assert!(watch.resume(RunCursor { run, attempt: 1, bytes: 40, events: 0 }).unwrap());
+    assert!(watch.resume(RunCursor { run, attempt: 1, bytes: 40, events: 0 }, true).unwrap());
 
     let events = ready(&mut watch).await;
     assert!(matches!(events[1], RunEvent::Reset { attempt: 1 }), "{events:?}");
@@ -250,7 +267,7 @@ proptest! {
                 let cursor = watch.cursor();
                 let from = if number % 2 == 0 { &elsewhere } else { &hub };
                 watch = from.watch(run).0;
-                let more = watch.resume(cursor.to_string().parse().unwrap()).unwrap();
+                let more = watch.resume(cursor.to_string().parse().unwrap(), false).unwrap();
                 prop_assert_eq!(more, read != whole);
             }
             while let Some(event) = watch.next().await {

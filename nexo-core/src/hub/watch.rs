@@ -47,17 +47,18 @@ impl RunWatch {
     }
 
     /// Goes on after what was seen elsewhere, of an attempt that there was. Gives whether
-    /// anything can come.
+    /// anything can come. `over` is whether the store has the run as ended.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidCursor`] if nobody can have seen that much. While another server carries
     /// the run that is not known yet: a reader that claims too much gets the whole then. So it
-    /// is where this server still carries an attempt that it lost without noticing.
-    pub(crate) fn resume(&mut self, cursor: RunCursor) -> Result<bool> {
+    /// is where this server still carries an attempt that it lost without noticing, or a run
+    /// whose end it has not heard of yet, and others have.
+    pub(crate) fn resume(&mut self, cursor: RunCursor, over: bool) -> Result<bool> {
         let (possible, all) = self.log.read(|events| {
             let same = cursor.attempt == events.attempt;
-            let known = events.carried || events.has_ended();
+            let known = events.has_ended() || (events.carried && !over);
             // What was said and is not kept was seen all the same.
             let withdrawn = events.has_ended() && events.text.is_empty();
             let fits =
