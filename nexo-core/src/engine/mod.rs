@@ -217,7 +217,9 @@ impl Engine {
             return Err(Error::RunNotFound);
         }
         match found.state {
-            RunState::Waiting => {}
+            RunState::Waiting if found.stop.is_none() => {}
+            // It is told to stop, and ends at the next sweep.
+            RunState::Waiting => return Err(Error::RunEnded(run)),
             state if state.is_terminal() => return Err(Error::RunEnded(run)),
             _ => return Err(Error::RunNotWaiting(run)),
         }

@@ -3,8 +3,8 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use nexo_core::{
-    AgentEvent, Error, FailureKind, Role, RunEvent, RunId, RunState, Scope, ServerId, StartRun,
-    StartedRun,
+    AgentEvent, Error, FailureKind, Overlap, Role, RunEvent, RunId, RunOptions, RunState, Scope,
+    ServerId, StartRun, StartedRun,
 };
 
 use crate::stage::{Stage, delta, end};
@@ -180,6 +180,26 @@ async fn an_agent_may_answer_later() {
     assert_eq!(message.content_json.as_str(), r#"{"source":"webhook"}"#);
     assert_eq!(end(watch).await.message, Some(message));
     assert!(matches!(reply("twice").await, Err(Error::RunEnded(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiting_run_that_another_one_replaces_takes_no_answer_any_more() {
+    let stage = Stage::new().await;
+    stage.agent.answer_with(vec![Ok(AgentEvent::Pending)]);
+    stage.say("one").await;
+    let run = stage.start().await.run();
+    stage.pass(2).await;
+    stage.agent.answer_with(vec![delta("to both")]);
+    let merge = RunOptions { overlap: Some(Overlap::Merge), ..RunOptions::default() };
+    let second = stage.ask("two", merge).await.unwrap();
+
+    let engine = stage.nexo.engine();
+    let late = engine.reply(&stage.scope, stage.app, run, "too late".into()).await;
+
+    assert!(matches!(late, Err(Error::RunEnded(_))));
+    stage.pass(20).await;
+    assert_eq!(end(second).await.message.as_ref().unwrap().content.as_deref(), Some("to both"));
+    assert_eq!(stage.run(run).await.state, RunState::Superseded);
 }
 
 #[tokio::test(start_paused = true)]

@@ -172,6 +172,8 @@ async fn a_sweep_ends_what_is_behind_a_live_run_and_leaves_that_alone() {
     room.store.beat(first.server.unwrap()).await.unwrap();
     let second = room.queue().await;
     room.execute("update nexo_runs set deadline_at = now()").await;
+    assert!(room.sweep().await.ended.is_empty(), "what never began has all its time");
+    room.execute("update nexo_runs set attempt = 1").await;
 
     let swept = room.sweep().await;
 
