@@ -138,7 +138,7 @@ failures! {
     AgentUnavailable = "AGENT_UNAVAILABLE",
     /// The run was cancelled.
     RunCancelled = "RUN_CANCELLED",
-    /// The thread changed hands meanwhile.
+    /// Somebody else answers in its place: another run, another agent, or a person.
     RunSuperseded = "RUN_SUPERSEDED",
     /// The run took longer than its deadline.
     RunExpired = "RUN_EXPIRED",
