@@ -53,9 +53,9 @@ impl Overlap {
 /// What a wish leads to. Everything in it is done in one step with the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Queued runs that end as superseded.
+    /// Runs that end as superseded at once: nobody carries them.
     pub superseded: Vec<RunId>,
-    /// The active run that has to stop, and why. One that is waiting ends at the next sweep.
+    /// The running one, which has to stop, and why.
     pub stopped: Option<(RunId, Stop)>,
     /// What becomes of the wish itself.
     pub step: Step,
@@ -114,16 +114,16 @@ impl StartRun {
 
 /// Whoever answers in the place of all others begins as soon as they are out of the way.
 fn replace(standing: &[Run], stop: Option<Stop>, later: Option<Timestamp>) -> Plan {
-    let (active, queued): (Vec<&Run>, Vec<&Run>) =
-        standing.iter().partition(|run| run.state.is_active());
-    let step = match (active.is_empty(), later) {
+    let (running, idle): (Vec<&Run>, Vec<&Run>) =
+        standing.iter().partition(|run| run.state == RunState::Running);
+    let step = match (running.is_empty(), later) {
         (true, None) => Step::Start,
         (true, later) => Step::Queue(later),
         (false, _) => Step::Queue(None),
     };
     Plan {
-        superseded: queued.into_iter().map(|run| run.id).collect(),
-        stopped: active.first().and_then(|run| Some((run.id, stop?))),
+        superseded: idle.into_iter().map(|run| run.id).collect(),
+        stopped: running.first().and_then(|run| Some((run.id, stop?))),
         step,
     }
 }

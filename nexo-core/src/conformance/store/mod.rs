@@ -152,6 +152,7 @@ suite! { $
         a_wish_that_may_not_wait_is_refused,
         an_impatient_wish_stops_what_is_under_way,
         an_impatient_wish_begins_at_once_where_nothing_runs,
+        an_impatient_wish_does_not_wait_for_a_late_answer,
         the_apps_own_rule_holds_where_a_wish_says_nothing,
         a_burst_of_messages_is_answered_once,
         a_burst_behind_a_run_is_answered_once,

@@ -127,6 +127,20 @@ pub(super) async fn an_impatient_wish_begins_at_once_where_nothing_runs(store: A
     store.finish_run(completed(&second, "both")).await.unwrap();
 }
 
+pub(super) async fn an_impatient_wish_does_not_wait_for_a_late_answer(store: Arc<dyn Store>) {
+    for overlap in [Overlap::Interrupt, Overlap::Merge] {
+        let room = Room::new(&store).await;
+        let first = room.started().await.run;
+        store.park_run(first.id, first.fence, LONG).await.unwrap();
+
+        let second = started(room.wish(|start| start.overlap = Some(overlap)).await).run;
+
+        assert_eq!(room.run(first.id).await.state, RunState::Superseded);
+        assert_fails!(store.finish_run(completed(&first, "late")).await, Error::Fenced);
+        store.finish_run(completed(&second, "both")).await.unwrap();
+    }
+}
+
 pub(super) async fn the_apps_own_rule_holds_where_a_wish_says_nothing(store: Arc<dyn Store>) {
     let room = Room::new(&store).await;
     let config = r#"{"runs":{"overlap":"reject","debounce_ms":60000}}"#.parse().unwrap();
