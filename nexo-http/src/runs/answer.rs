@@ -105,13 +105,11 @@ pub(crate) async fn run_stream(
     Query(query): Query<RunStreamQuery>,
 ) -> Result<Followed, ApiError> {
     if let Some(cursor) = asked_to_go_on(query.after, last) {
-        let run = cursor.as_ref().ok().map(|cursor| cursor.run);
-        if let Some(run) = run {
-            let found = api.store().get_run(&access.scope, run).await;
-            let here = matches!(&found, Ok(run) if run.thread == access.thread);
-            if !here {
-                return Err(Error::InvalidCursor.into());
-            }
+        let cursor = cursor?;
+        match api.store().get_run(&access.scope, cursor.run).await {
+            Ok(run) if run.thread == access.thread => {}
+            Ok(_) | Err(Error::RunNotFound) => return Err(Error::InvalidCursor.into()),
+            Err(error) => return Err(error.into()),
         }
         return resume(&api, &access.scope, access.app, cursor).await;
     }

@@ -45,7 +45,7 @@ pub(crate) async fn run_events(
     }
     match asked_to_go_on(query.after, last) {
         Some(Ok(cursor)) if cursor.run != run.id => Err(Error::InvalidCursor.into()),
-        Some(cursor) => resume(&api, &access.scope, access.app, cursor).await,
+        Some(cursor) => resume(&api, &access.scope, access.app, cursor?).await,
         None => {
             let watch = api.engine().watch(&access.scope, run.id).await?;
             Ok(Followed::from_start(watch, api.settings().heartbeat))
@@ -67,9 +67,9 @@ pub(super) async fn resume(
     api: &Api,
     scope: &Scope,
     app: AppId,
-    cursor: Result<RunCursor, Error>,
+    cursor: RunCursor,
 ) -> Result<Followed, ApiError> {
-    match api.engine().resume(scope, app, cursor?).await? {
+    match api.engine().resume(scope, app, cursor).await? {
         None => Ok(Followed::ToTheEnd),
         Some(watch) => Ok(Followed::new(watch, api.settings().heartbeat, true)),
     }
