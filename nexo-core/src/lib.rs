@@ -11,6 +11,7 @@ pub mod dispatch;
 mod engine;
 mod error;
 mod failure;
+mod hints;
 mod hub;
 mod id;
 mod json;
@@ -40,6 +41,7 @@ pub use dispatch::{AgentEvent, AgentStream, Dispatcher, Turn};
 pub use engine::{Engine, RunOptions};
 pub use error::{BoxError, Error, ErrorKind, Result};
 pub use failure::{Failure, FailureKind};
+pub use hints::{Heard, Hint, Hints, LocalHub, StreamHub, Topic};
 pub use hub::{InvalidRunCursor, RunCursor, RunEnd, RunEvent, RunWatch};
 pub use id::{
     AgentId, AppId, DeliveryId, KeyId, MailId, MessageId, RunId, ServerId, SessionId, SubscriberId,

@@ -5,9 +5,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 
 use crate::{
-    Dispatcher, MemoryStore, Store,
+    Dispatcher, LocalHub, MemoryStore, Store, StreamHub,
     dispatch::Simulator,
-    engine::{Engine, SIMULATOR, Settings},
+    engine::{Engine, Ports, SIMULATOR, Settings},
 };
 
 const HISTORY: u32 = 10;
@@ -38,6 +38,7 @@ const REPLY_PATIENCE: Duration = Duration::from_secs(60 * 60);
 #[derive(Clone, Debug)]
 pub struct Nexo {
     store: Arc<dyn Store>,
+    hub: Arc<dyn StreamHub>,
     engine: Engine,
 }
 
@@ -54,6 +55,13 @@ impl Nexo {
         &self.store
     }
 
+    /// What carries word of changes. Whoever changes something through the store, and not
+    /// through the engine, tells it here: who waits for it sees it sooner then.
+    #[must_use]
+    pub fn hub(&self) -> &Arc<dyn StreamHub> {
+        &self.hub
+    }
+
     /// What carries the runs.
     #[must_use]
     pub fn engine(&self) -> &Engine {
@@ -65,6 +73,7 @@ impl Nexo {
 #[derive(Debug)]
 pub struct NexoBuilder {
     store: Option<Arc<dyn Store>>,
+    hub: Option<Arc<dyn StreamHub>>,
     dispatchers: HashMap<String, Arc<dyn Dispatcher>>,
     settings: Settings,
 }
@@ -74,6 +83,7 @@ impl Default for NexoBuilder {
         let simulator: Arc<dyn Dispatcher> = Arc::new(Simulator);
         Self {
             store: None,
+            hub: None,
             dispatchers: HashMap::from([(SIMULATOR.to_owned(), simulator)]),
             settings: Settings {
                 history: HISTORY,
@@ -90,6 +100,14 @@ impl NexoBuilder {
     #[must_use]
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
         self.store = Some(store);
+        self
+    }
+
+    /// What carries word of changes to other servers on the same store; if it is not said, it
+    /// stays within this one, and others see changes when they next look.
+    #[must_use]
+    pub fn hub(mut self, hub: Arc<dyn StreamHub>) -> Self {
+        self.hub = Some(hub);
         self
     }
 
@@ -137,8 +155,9 @@ impl NexoBuilder {
     #[must_use]
     pub fn build(self) -> Nexo {
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
-        let engine =
-            Engine::new(Arc::clone(&store), self.dispatchers, self.settings, Handle::current());
-        Nexo { store, engine }
+        let hub = self.hub.unwrap_or_else(|| Arc::new(LocalHub::default()));
+        let ports = Ports { store: Arc::clone(&store), hub: Arc::clone(&hub) };
+        let engine = Engine::new(ports, self.dispatchers, self.settings, Handle::current());
+        Nexo { store, hub, engine }
     }
 }

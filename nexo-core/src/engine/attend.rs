@@ -57,6 +57,7 @@ async fn claim(inner: &Arc<Inner>) -> Result<bool> {
     let begun = inner.store.claim_runs(claim).await?;
     let is_full = begun.len() == usize::try_from(limit).unwrap_or(usize::MAX);
     for start in begun {
+        inner.tell_of(&start.run);
         debug!(run.id = %start.run.id, attempt = start.run.attempt, "claimed");
         let publisher = inner.hub.open(start.run.id, start.run.attempt);
         inner.carry(start, publisher);

@@ -24,8 +24,9 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    AppId, Dispatcher, Error, FinishRun, Message, Overlap, Reply, Result, Run, RunCursor, RunId,
-    RunStart, RunState, Scope, ServerId, StartRun, StartedRun, Stop, Store, ThreadId,
+    AppId, Dispatcher, Error, FinishRun, Hint, Message, Overlap, Reply, Result, Run, RunCursor,
+    RunId, RunStart, RunState, Scope, ServerId, StartRun, StartedRun, Stop, Store, StreamHub,
+    ThreadId, Topic,
     hub::{Hub, RunWatch},
 };
 
@@ -43,6 +44,13 @@ pub(crate) struct Settings {
     pub(crate) patience: Duration,
     /// Whether no other server can be working on the store.
     pub(crate) exclusive: bool,
+}
+
+/// What the engine works on.
+#[derive(Debug)]
+pub(crate) struct Ports {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) hub: Arc<dyn StreamHub>,
 }
 
 /// How a thread is to be answered; the app's own rules hold where nothing is said.
@@ -63,6 +71,7 @@ pub struct Engine {
 #[derive(Debug)]
 struct Inner {
     store: Arc<dyn Store>,
+    hints: Arc<dyn StreamHub>,
     dispatchers: HashMap<String, Arc<dyn Dispatcher>>,
     hub: Hub,
     carried: Carried,
@@ -84,13 +93,14 @@ struct Inner {
 
 impl Engine {
     pub(crate) fn new(
-        store: Arc<dyn Store>,
+        ports: Ports,
         dispatchers: HashMap<String, Arc<dyn Dispatcher>>,
         settings: Settings,
         handle: Handle,
     ) -> Self {
         let inner = Inner {
-            store,
+            store: ports.store,
+            hints: ports.hub,
             dispatchers,
             hub: Hub::default(),
             carried: Carried::default(),
@@ -196,6 +206,7 @@ impl Engine {
     pub async fn cancel(&self, scope: &Scope, app: AppId, run: RunId) -> Result<Run> {
         let run = self.inner.store.stop_run(scope, app, run, Stop::Cancel).await?;
         self.inner.news.notify_one();
+        self.inner.tell_of(&run);
         Ok(run)
     }
 
@@ -235,7 +246,11 @@ impl Engine {
         let finished = self.inner.store.finish_run(finish).await;
         self.inner.news.notify_one();
         match finished {
-            Ok(finished) => finished.reply.ok_or(Error::Corrupt("late reply")),
+            Ok(finished) => {
+                self.inner.tell_of(&found);
+                self.inner.tell(&found, Topic::Message);
+                finished.reply.ok_or(Error::Corrupt("late reply"))
+            }
             // Somebody else was faster: by an answer of their own, or by stopping it.
             Err(Error::Fenced) => Err(Error::RunEnded(run)),
             Err(error) => Err(error),
@@ -286,6 +301,7 @@ impl Inner {
         };
         match self.store.start_run(scope, start).await? {
             StartedRun::Started(start) => {
+                self.tell_of(&start.run);
                 let watch = publisher.watch();
                 self.carry(*start, publisher);
                 Ok(watch)
@@ -294,6 +310,7 @@ impl Inner {
                 // It may be due, or have another one stop.
                 self.news.notify_one();
                 if standing.id == run {
+                    self.tell_of(&standing);
                     let watch = publisher.watch();
                     self.reflect(publisher.leave(), *standing).await?;
                     return Ok(watch);
@@ -301,6 +318,16 @@ impl Inner {
                 self.watch(*standing).await
             }
         }
+    }
+
+    /// Lets everybody know that a run stands elsewhere than before.
+    fn tell_of(&self, run: &Run) {
+        self.tell(run, Topic::Run(run.id));
+    }
+
+    /// Lets everybody know of a change in a run's thread.
+    fn tell(&self, run: &Run, topic: Topic) {
+        self.hints.tell(Hint { app: run.app, thread: run.thread, topic });
     }
 
     /// Carries a run in a task of its own.

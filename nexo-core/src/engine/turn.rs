@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Delivery, Error, Failure, FailureKind, FinishRun, FinishedRun, Result, Run, RunEnd, RunEvent,
-    RunId, RunStart, RunState, Scope, Turn, hub::Publisher,
+    RunId, RunStart, RunState, Scope, Topic, Turn, hub::Publisher,
 };
 
 /// How often a run is begun in all, if its server dies each time: one that kills its server
@@ -80,7 +80,16 @@ async fn carry(
         Outcome::HandBack => hand_back(inner, &turn.run).await,
         Outcome::Lost => None,
     };
+    tell(inner, &turn.run, end.as_ref());
     (end, deliveries)
+}
+
+/// Lets everybody know what became of the run.
+fn tell(inner: &Inner, run: &Run, end: Option<&RunEnd>) {
+    inner.tell_of(run);
+    if end.is_some_and(|end| end.message.is_some()) {
+        inner.tell(run, Topic::Message);
+    }
 }
 
 /// Whether the run ended with its server before, more often than it may. What a server gave
