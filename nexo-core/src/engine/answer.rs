@@ -1,10 +1,10 @@
 //! What comes from an agent, from its first byte to the last, as far as it is let speak.
 
-use std::time::Duration;
+use std::{panic::AssertUnwindSafe, time::Duration};
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{error, info};
 
 use super::{
     Inner,
@@ -46,8 +46,25 @@ pub(super) enum Outcome {
 }
 
 impl Answer {
+    /// What the agent of a turn answers. A dispatcher that panics has failed.
+    pub(super) async fn heard(
+        inner: &Inner,
+        turn: Turn,
+        route: &Route,
+        publisher: &Publisher,
+        reins: &mut Reins,
+    ) -> Self {
+        let mut answer = Self::default();
+        let asking = answer.ask(inner, turn, route, publisher, reins);
+        if AssertUnwindSafe(asking).catch_unwind().await.is_err() {
+            error!("the dispatcher panicked");
+            answer.fail(FailureKind::Internal, "the dispatcher panicked");
+        }
+        answer
+    }
+
     /// Asks the agent, and again as often as the app wants if it did not get the turn.
-    pub(super) async fn ask(
+    async fn ask(
         &mut self,
         inner: &Inner,
         mut turn: Turn,
@@ -102,7 +119,11 @@ impl Answer {
         }
     }
 
-    pub(super) fn fail(&mut self, kind: FailureKind, detail: impl Into<String>) {
+    pub(super) fn failed(kind: FailureKind, detail: &str) -> Self {
+        Self { failure: Some(Failure::new(kind, detail)), ..Self::default() }
+    }
+
+    fn fail(&mut self, kind: FailureKind, detail: impl Into<String>) {
         self.failure = Some(Failure::new(kind, detail));
     }
 

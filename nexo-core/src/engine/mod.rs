@@ -9,6 +9,8 @@ mod attend;
 mod carried;
 mod follow;
 mod lease;
+mod replay;
+mod resend;
 mod routing;
 mod turn;
 
@@ -60,6 +62,9 @@ pub struct RunOptions {
     pub overlap: Option<Overlap>,
     /// For how long to wait for a burst of messages to end.
     pub debounce: Option<Duration>,
+    /// The `seq` of the message that is to be answered; nothing is done if a user has said
+    /// something after it.
+    pub message_seq: Option<i64>,
 }
 
 /// Makes runs, and carries them to their end.
@@ -151,15 +156,21 @@ impl Engine {
         options: RunOptions,
     ) -> Result<RunWatch> {
         self.sign_on().await?;
+        let (inner, scope) = (Arc::clone(&self.inner), scope.clone());
+        self.see_through(async move { inner.begin(&scope, app, thread, options).await }).await
+    }
+
+    /// Does something to its end in a task: a caller that goes away must not leave a run behind
+    /// that nobody carries, or a request of which nobody learns.
+    async fn see_through<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
         if self.inner.draining.is_cancelled() {
             return Err(Error::Unavailable("the server is shutting down".into()));
         }
-        // Making a run and carrying it happen in a task, since a caller that goes away in
-        // between must not leave a run behind that nobody carries.
-        let (inner, scope) = (Arc::clone(&self.inner), scope.clone());
-        let begun = async move { inner.begin(&scope, app, thread, options).await };
-        let begun = self.inner.tasks.spawn_on(begun, &self.inner.handle);
-        begun.await.map_err(|panicked| Error::Store(panicked.into()))?
+        let done = self.inner.tasks.spawn_on(work, &self.inner.handle);
+        done.await.map_err(|panicked| Error::Store(panicked.into()))?
     }
 
     /// Watches a run from its start, wherever it is carried, and also when it has ended.
@@ -298,6 +309,7 @@ impl Inner {
             deadline: self.settings.deadline,
             overlap: options.overlap,
             debounce: options.debounce,
+            message_seq: options.message_seq,
         };
         match self.store.start_run(scope, start).await? {
             StartedRun::Started(start) => {

@@ -289,6 +289,8 @@ pub struct StartRun {
     pub overlap: Option<Overlap>,
     /// For how long to wait for a burst of messages to end; the app's own rule if nothing is said.
     pub debounce: Option<Duration>,
+    /// The `seq` of the message that is meant, if it must not be another one.
+    pub message_seq: Option<i64>,
 }
 
 impl StartRun {

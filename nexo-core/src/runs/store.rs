@@ -30,6 +30,7 @@ pub trait RunStore: fmt::Debug + Send + Sync + 'static {
     /// [`crate::Error::ThreadNotFound`] if the app has no such thread in the scope,
     /// [`crate::Error::ThreadHeld`] if a person holds it,
     /// [`crate::Error::NoUserMessages`] if no user has said anything in it,
+    /// [`crate::Error::MessageOutdated`] if another message than the one meant is the newest,
     /// [`crate::Error::RunActive`] if the thread is busy and the wish is to be refused then. In
     /// this order.
     async fn start_run(&self, scope: &Scope, start: StartRun) -> Result<StartedRun>;

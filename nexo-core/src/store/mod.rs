@@ -10,8 +10,8 @@ mod memory;
 pub use memory::MemoryStore;
 
 use crate::{
-    AgentStore, AppStore, DeliveryStore, KeyStore, MessageStore, RunStore, ServerStore,
-    SubscriberStore, ThreadStore,
+    AgentStore, AppStore, DeliveryStore, KeyStore, MessageStore, ReplayStore, RunStore,
+    ServerStore, SubscriberStore, ThreadStore,
 };
 
 /// Keeps the state of conversations.
@@ -24,6 +24,7 @@ pub trait Store:
     + MessageStore
     + RunStore
     + DeliveryStore
+    + ReplayStore
     + ServerStore
 {
 }
@@ -37,6 +38,7 @@ impl<T> Store for T where
         + MessageStore
         + RunStore
         + DeliveryStore
+        + ReplayStore
         + ServerStore
 {
 }

@@ -4,6 +4,7 @@ mod accounts;
 mod apps;
 mod deliveries;
 mod messages;
+mod replays;
 mod runs;
 mod servers;
 mod state;

@@ -1,6 +1,6 @@
 //! Runs.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 
@@ -57,6 +57,7 @@ impl State {
         }
         match plan.step {
             Step::Refuse => Err(Error::RunActive(wish.thread)),
+            Step::Outdated => Err(Error::MessageOutdated(wish.thread)),
             Step::Join(run) => Ok(StartedRun::Standing(Box::new(self.found_run(run)))),
             Step::Extend(run, available_at) => {
                 let run = self.found_run(run);
@@ -102,8 +103,13 @@ impl State {
             return run;
         }
         self.found_thread(run.thread).runs.push(run.id);
-        self.runs
-            .insert(run.id, RunRow { run: run.clone(), began_at: None, deliveries: Vec::new() });
+        let row = RunRow {
+            run: run.clone(),
+            began_at: None,
+            deliveries: Vec::new(),
+            replays: BTreeMap::new(),
+        };
+        self.runs.insert(run.id, row);
         run
     }
 
@@ -373,6 +379,7 @@ mod tests {
                 deadline: Duration::from_secs(60),
                 overlap: None,
                 debounce: None,
+                message_seq: None,
             };
             self.store.start_run(&Scope::Everything, start).await
         }
