@@ -98,8 +98,18 @@ gated! {
     }
     DeliveryStore {
         fn record_delivery(delivery: Delivery) -> ();
-        fn list_deliveries(scope: &Scope, run: RunId) -> Vec<Delivery>;
+        fn get_delivery(scope: &Scope, app: AppId, delivery: DeliveryId) -> Delivery;
+        fn list_deliveries(
+            scope: &Scope, app: AppId, filter: &DeliveryFilter, cursor: Option<&Cursor>, limit: u32
+        ) -> CursorPage<DeliverySummary>;
         fn prune_deliveries(age: Duration, limit: u32) -> u64;
+    }
+    ReplayStore {
+        fn record_replay(replay: Replay) -> ();
+        fn get_replay(scope: &Scope, app: AppId, replay: ReplayId) -> Replay;
+        fn list_replays(
+            scope: &Scope, app: AppId, run: RunId, cursor: Option<&Cursor>, limit: u32
+        ) -> CursorPage<Replay>;
     }
     ServerStore {
         fn beat(server: ServerId) -> ();
