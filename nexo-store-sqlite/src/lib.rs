@@ -14,6 +14,7 @@ mod migrations;
 mod options;
 #[cfg(test)]
 mod plans;
+mod replays;
 mod runs;
 mod servers;
 mod subscribers;

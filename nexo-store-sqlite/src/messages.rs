@@ -291,6 +291,7 @@ mod tests {
             deadline: Duration::from_secs(60),
             overlap: None,
             debounce: None,
+            message_seq: None,
         };
 
         let hello = NewMessage::new(Role::User, "Hello");

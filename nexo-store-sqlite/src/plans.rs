@@ -1,11 +1,14 @@
 //! Query plans: what is asked for often seeks in an index and sorts nothing.
 
-use nexo_core::{AppId, RunFilter, RunState, Scope, SubscriberId, ThreadFilter, ThreadId};
+use nexo_core::{
+    AgentId, AppId, DeliveryFilter, ReplayId, RunFilter, RunId, RunState, Scope, SubscriberId,
+    ThreadFilter, ThreadId,
+};
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::{
-    SqliteStore, deliveries, mails, messages, runs, servers, subscribers, testing::fresh_store,
-    threads,
+    SqliteStore, deliveries, mails, messages, replays, runs, servers, subscribers,
+    testing::fresh_store, threads,
 };
 
 /// How SQLite answers the statement, step by step.
@@ -48,7 +51,11 @@ async fn frequent_statements_seek() {
         runs::FORGOTTEN,
         threads::GET,
         deliveries::INSERT,
+        deliveries::GET,
         deliveries::PRUNE,
+        replays::INSERT,
+        replays::GET,
+        replays::LIST,
         mails::DUE,
         servers::END_SECRETS,
         servers::END_KEYS,
@@ -138,4 +145,37 @@ async fn a_customers_runs_are_sought_by_their_threads() {
     let plan = plan(&store, page.sql().as_str()).await;
     assert!(plan[0].contains("nexo_runs_thread (thread_id=? AND id<?)"), "{plan:?}");
     assert_eq!(plan.iter().find(|step| step.starts_with("SCAN")), None);
+}
+
+#[tokio::test]
+async fn a_page_of_deliveries_is_sought_whatever_narrows_it() {
+    let (store, _directory) = fresh_store().await;
+    let any = DeliveryFilter { status: Some(200), ..DeliveryFilter::default() };
+    let (run, agent) = (Some(RunId::new()), Some(AgentId::new()));
+    let replay = Some(ReplayId::new());
+
+    for (filter, index) in [
+        (any, "nexo_deliveries_app (app_id=? AND (started_at,id)<(?,?))"),
+        (
+            DeliveryFilter { failed: true, agent, ..any },
+            "nexo_deliveries_failed (app_id=? AND (started_at,id)<(?,?))",
+        ),
+        (
+            DeliveryFilter { run, agent, failed: true, ..any },
+            "nexo_deliveries_run (run_id=? AND (started_at,id)<(?,?))",
+        ),
+        (
+            DeliveryFilter { agent, ..any },
+            "nexo_deliveries_agent (agent_id=? AND (started_at,id)<(?,?))",
+        ),
+        (
+            DeliveryFilter { replay, run, failed: true, ..any },
+            "nexo_deliveries_replay (replay_id=? AND (started_at,id)<(?,?))",
+        ),
+    ] {
+        let page = deliveries::page(&Scope::Everything, AppId::new(), &filter, None, 20);
+        let plan = plan(&store, page.sql().as_str()).await;
+        assert_sought(&plan);
+        assert!(plan[0].contains(index), "{filter:?}: {plan:?}");
+    }
 }

@@ -30,7 +30,9 @@ async fn asked() -> (SqliteStore, StartRun, TempDir) {
     let (run, server) = (RunId::new(), ServerId::new());
     let (history, deadline) = (10, Duration::from_secs(60));
     let (overlap, debounce) = (None, None);
-    let start = StartRun { run, app, thread, server, history, deadline, overlap, debounce };
+    let message_seq = None;
+    let start =
+        StartRun { run, app, thread, server, history, deadline, overlap, debounce, message_seq };
     say(&store, &start).await;
     (store, start, directory)
 }
