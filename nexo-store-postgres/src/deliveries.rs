@@ -31,8 +31,9 @@ const RECORD: &str = "
 /// What read_head() reads, in its order. A server from before did not say which agent it was.
 macro_rules! head_columns {
     () => {
-        "d.id, d.app_id, d.run_id, coalesce(d.agent_id, r.agent_id), d.replay_id, d.repeats_id,
-        d.attempt, d.url, octet_length(d.request_body)::bigint, d.status, d.response_bytes,
+        "d.id, d.app_id, d.run_id,
+        coalesce(d.agent_id, (select r.agent_id from nexo_runs r where r.id = d.run_id)),
+        d.replay_id, d.repeats_id, d.attempt, d.url, octet_length(d.request_body)::bigint, d.status, d.response_bytes,
         d.error, d.started_at, d.first_byte_micros, d.ended_micros"
     };
 }
@@ -79,7 +80,6 @@ macro_rules! list {
                 order by d.started_at desc, d.id desc
                 limit $13
             ) d on d.app_id = a.id
-            left join nexo_runs r on r.id = d.run_id
             where a.id = $4 and ",
             sees_app!("a"),
             " order by d.started_at desc, d.id desc"

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use nexo_core::{
-    AgentId, AppId, Cursor, CursorPage, Error, Replay, ReplayId,
-    ReplayPosition, ReplayStore, Reply, Result, RunId, Scope, SubscriberId, position,
+    AgentId, AppId, Cursor, CursorPage, Error, Replay, ReplayId, ReplayPosition, ReplayStore,
+    Reply, Result, RunId, Scope, SubscriberId, position,
 };
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 use uuid::Uuid;
