@@ -54,9 +54,8 @@ fn header<'a>(headers: &'a Value, name: &str) -> Option<&'a str> {
 fn assert_signed(received: &Received) {
     let timestamp = received.header("x-timestamp").unwrap();
     let signed = [timestamp.as_bytes(), b".", &received.body].concat();
-    let digest = hmac_sha256(SECRET.as_bytes(), &signed);
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(received.header("x-signature").unwrap(), format!("sha256={hex}"));
+    let signature = hmac_sha256(SECRET.as_bytes(), &signed);
+    assert_eq!(received.header("x-signature").unwrap(), format!("sha256={signature}"));
 }
 
 pub(super) async fn a_delivery_is_shown_byte_for_byte(setup: Setup) {
@@ -292,7 +291,7 @@ pub(super) async fn a_delivery_that_can_not_be_sent_again_is_told_why(setup: Set
     world.store.update_app(&everything, app.id.parse().unwrap(), blocked).await.unwrap();
     resend().await.fails(409, "WEBHOOK_URL_BLOCKED");
     assert_eq!(deliveries(&app, "", 1).await, [sent]);
-    app.owner.delete(&format!("/threads/{thread}")).await.is(204);
+    app.owner.delete(&format!("/threads/{thread}")).await.ok();
     resend().await.fails(404, "ERROR_DELIVERY_NOT_FOUND");
     assert_eq!(agent.received().len(), 1);
 }

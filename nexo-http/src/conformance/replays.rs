@@ -243,8 +243,8 @@ pub(super) async fn what_is_wrong_with_a_replay_is_told(setup: Setup) {
     of_none.fails(404, "ERROR_RUN_NOT_FOUND");
     let none = app.owner.get(&app.path(&format!("/replays/{nothing}"))).await;
     none.fails(404, "ERROR_REPLAY_NOT_FOUND");
-    let cursor = app.owner.get(&app.path(&format!("/runs/{}/replays?cursor=x", replayed.run)));
-    cursor.await.fails(400, "ERROR_INVALID_CURSOR");
+    let forged = app.path(&format!("/runs/{}/replays?cursor=x", replayed.run));
+    app.owner.get(&forged).await.fails(400, "ERROR_INVALID_CURSOR");
     assert_eq!(agent.received().len(), 1);
 }
 
