@@ -4,6 +4,7 @@
 
 mod hints;
 mod overlap;
+mod replays;
 mod replies;
 mod resume;
 mod stage;
