@@ -1,8 +1,6 @@
 //! Claims: a server takes the runs that are due, and learns all that their agents have to know.
 
-use nexo_core::{
-    App, ClaimRuns, Message, MessageRange, Run, RunStart, Scope, Thread, ThreadId, Timestamp,
-};
+use nexo_core::{App, ClaimRuns, Message, Run, RunStart, Scope, Thread, ThreadId, Timestamp};
 use sqlx::SqliteConnection;
 
 use super::{holder, queue, rows};
@@ -85,7 +83,6 @@ pub(super) async fn tell(
     history: u32,
 ) -> error::Result<RunStart> {
     let agent = agents::get(tx.connection, tx.keys, app.id, run.agent).await?;
-    let newest = MessageRange::Newest { before: None };
-    let history = messages::list(tx.connection, thread.id, newest, history).await?;
+    let history = messages::newest(tx.connection, thread.id, history).await?;
     Ok(RunStart { run, app, agent, thread, message, history })
 }
