@@ -63,7 +63,8 @@ pub enum Error {
     /// A message was to be answered that is not the newest of a user any more.
     #[error("thread {0} has a newer user message")]
     MessageOutdated(ThreadId),
-    /// Nothing could be sent to the agent: it has no address, or one that must not be called.
+    /// Nothing was sent to the agent: it has no address, or one that must not be called, or is
+    /// left alone for now.
     #[error("nothing was sent")]
     NotSent(#[source] Failure),
     /// The run has ended already.

@@ -38,6 +38,7 @@ async fn frequent_statements_seek() {
 
     for statement in [
         messages::AFTER,
+        messages::LAST_BEFORE,
         messages::NEWEST,
         messages::NEWEST_OF_USER,
         runs::GET,

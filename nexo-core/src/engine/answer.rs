@@ -1,6 +1,6 @@
 //! What comes from an agent, from its first byte to the last, as far as it is let speak.
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt};
 use tokio::time::Instant;
@@ -79,8 +79,17 @@ impl Answer {
         let deadline = Instant::now() + inner.settings.deadline;
         for retry in 0..=turn.config.retries {
             self.failure = None;
-            let events = dispatcher.dispatch(std::sync::Arc::new(turn.clone()));
+            let pass = match reins.unless_halted(inner.gates.enter(turn.agent.id)).await {
+                Ok(Ok(pass)) => pass,
+                Ok(Err(failure)) => return self.failure = Some(failure),
+                Err(halt) => return self.halt = Some(halt),
+            };
+            let events = dispatcher.dispatch(Arc::new(turn.clone()));
             self.listen(events, deadline, publisher, reins).await;
+            if self.halt.is_none() {
+                pass.note(self.failure.as_ref());
+            }
+            drop(pass);
             if !self.is_worth_a_retry() || retry == turn.config.retries {
                 return;
             }

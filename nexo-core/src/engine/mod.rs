@@ -7,7 +7,9 @@
 mod answer;
 mod attend;
 mod carried;
+mod circuit;
 mod follow;
+mod gate;
 mod lease;
 mod replay;
 mod resend;
@@ -19,6 +21,7 @@ pub(crate) use routing::SIMULATOR;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use carried::{Carried, Halt};
+use gate::Gates;
 use tokio::{
     runtime::Handle,
     sync::{Mutex, Notify, OnceCell},
@@ -44,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) deadline: Duration,
     /// How long a run waits for an agent that answers later.
     pub(crate) patience: Duration,
+    /// How many calls of one agent may be under way at once, on this server.
+    pub(crate) calls_at_once: usize,
     /// Whether no other server can be working on the store.
     pub(crate) exclusive: bool,
 }
@@ -80,6 +85,7 @@ struct Inner {
     dispatchers: HashMap<String, Arc<dyn Dispatcher>>,
     hub: Hub,
     carried: Carried,
+    gates: Gates,
     server: ServerId,
     settings: Settings,
     handle: Handle,
@@ -109,6 +115,7 @@ impl Engine {
             dispatchers,
             hub: Hub::default(),
             carried: Carried::default(),
+            gates: Gates::new(settings.calls_at_once),
             server: ServerId::new(),
             settings,
             handle,

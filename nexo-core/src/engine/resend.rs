@@ -6,8 +6,8 @@ use futures::StreamExt;
 
 use super::{Engine, Inner, routing::WEBHOOK};
 use crate::{
-    AgentEvent, AgentStream, AppId, Delivery, DeliveryId, Error, Failure, FailureKind, Purpose,
-    Result, RunId, Scope, Turn,
+    AgentEvent, AgentStream, AppId, Delivery, DeliveryId, Dispatcher, Error, Failure, FailureKind,
+    Purpose, Result, RunId, Scope, Turn,
 };
 
 impl Engine {
@@ -19,8 +19,8 @@ impl Engine {
     ///
     /// [`Error::DeliveryNotFound`] if the app has no such delivery in the scope,
     /// [`Error::AgentNotFound`] if its agent is gone, [`Error::NotSent`] if the agent has no
-    /// address or one that must not be called, [`Error::Unavailable`] while the server shuts
-    /// down, and those of the store.
+    /// address or one that must not be called, or is left alone because it is out,
+    /// [`Error::Unavailable`] while the server shuts down, and those of the store.
     pub async fn resend(
         &self,
         scope: &Scope,
@@ -47,8 +47,7 @@ impl Inner {
         };
         // It is no run, but is told to stop like one when the server shuts down.
         let mut reins = self.carried.take(RunId::new());
-        let sent = hear_out(dispatcher.dispatch(Arc::new(turn)));
-        let sent = tokio::time::timeout(self.settings.deadline, sent);
+        let sent = tokio::time::timeout(self.settings.deadline, self.send_by(dispatcher, turn));
         let Ok(Ok(delivery)) = reins.unless_halted(sent).await else {
             return Err(Error::Unavailable("the answer was not waited for".into()));
         };
@@ -56,10 +55,17 @@ impl Inner {
         self.store.record_delivery(delivery.clone()).await?;
         Ok(delivery)
     }
+
+    async fn send_by(&self, dispatcher: &Arc<dyn Dispatcher>, turn: Turn) -> Result<Delivery> {
+        let pass = self.gates.enter(turn.agent.id).await.map_err(Error::NotSent)?;
+        let (delivery, failure) = hear_out(dispatcher.dispatch(Arc::new(turn))).await;
+        pass.note(failure.as_ref());
+        delivery.ok_or_else(|| Error::NotSent(failure.unwrap_or_else(Failure::internal)))
+    }
 }
 
-/// What was sent and came back, whatever it means.
-async fn hear_out(mut events: AgentStream) -> Result<Delivery> {
+/// What was sent and came back, whatever it means, and what went wrong.
+async fn hear_out(mut events: AgentStream) -> (Option<Delivery>, Option<Failure>) {
     let (mut sent, mut failure) = (None, None);
     while let Some(event) = events.next().await {
         match event {
@@ -68,5 +74,5 @@ async fn hear_out(mut events: AgentStream) -> Result<Delivery> {
             Err(refused) => failure = Some(refused),
         }
     }
-    sent.ok_or_else(|| Error::NotSent(failure.unwrap_or_else(Failure::internal)))
+    (sent, failure)
 }

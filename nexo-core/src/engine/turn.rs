@@ -110,6 +110,12 @@ async fn store(inner: &Inner, finish: FinishRun) -> Option<RunEnd> {
             Some(RunEnd { state, message: reply, failure })
         }
         Err(Error::Fenced) => overtaken(inner, run).await,
+        // The run stands in the store as it was. Whoever reaches that first goes on with it, and
+        // those who watch it here see how.
+        Err(error @ (Error::Unavailable(_) | Error::OutcomeUnknown(_))) => {
+            error!(%error, "the end of run {run} could not be stored, it begins again");
+            None
+        }
         Err(error) => {
             error!(%error, "the end of run {run} could not be stored");
             let failure = Failure::new(unstored(&error), "the reply could not be stored");

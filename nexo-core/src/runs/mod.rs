@@ -17,7 +17,7 @@ pub use store::RunStore;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Agent, AgentId, App, AppId, Failure, FailureKind, JsonObject, Message, MessageId, RunId,
+    Agent, AgentId, App, AppId, Error, Failure, FailureKind, JsonObject, Message, MessageId, RunId,
     ServerId, Thread, ThreadId, Timestamp,
 };
 
@@ -201,6 +201,13 @@ impl Run {
     #[must_use]
     pub fn stopped(self, stop: Stop, now: Timestamp) -> Self {
         self.ended(stop.state(), stop.failure(), now)
+    }
+
+    /// The run as it ends because what its agent has to know can't be read.
+    #[must_use]
+    pub fn unreadable(self, error: &Error, now: Timestamp) -> Self {
+        let failure = Failure::new(FailureKind::Internal, error.to_string());
+        self.ended(RunState::Failed, failure, now)
     }
 
     /// The run as it waits for another server to go on with it.

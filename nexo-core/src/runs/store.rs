@@ -40,7 +40,9 @@ pub trait RunStore: fmt::Debug + Send + Sync + 'static {
     /// and of every other one at most. Of many servers at once, a run goes to one.
     ///
     /// A due run whose thread is busy is behind another again (`available_at` is `None`), and
-    /// one that is withdrawn ([`Run::withdrawn`]) ends.
+    /// one that is withdrawn ([`Run::withdrawn`]) ends. So does one whose agent can't be told all
+    /// it has to know, because that can't be read ([`Run::unreadable`]): it would be due for
+    /// ever, and keep others from their turn.
     async fn claim_runs(&self, claim: ClaimRuns) -> Result<Vec<RunStart>>;
 
     /// Gives a running run back, because its server shuts down: it is queued again, due at

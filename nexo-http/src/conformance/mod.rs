@@ -213,6 +213,7 @@ suite! { $
         fifty_messages_at_once_leave_no_gap,
         a_customers_message_touches_the_subscriber,
         the_newest_messages_are_shown_and_pages_lead_both_ways,
+        a_page_of_long_messages_is_whole,
         a_page_of_messages_leads_one_way_only,
         what_is_said_has_a_size,
         a_message_of_somebody_else_does_not_exist,

@@ -119,6 +119,7 @@ suite! { $
         a_thread_labelled_deleted_takes_only_what_is_meant_for_it,
         the_newest_messages_are_listed_in_rising_order,
         messages_after_a_number_are_listed_oldest_first,
+        a_list_of_long_messages_ends_early,
         messages_outside_the_scope_do_not_exist,
         a_thread_of_another_app_takes_no_message,
     }

@@ -239,7 +239,12 @@ impl RunStore for MemoryStore {
             let mut begun = Vec::new();
             while begun.len() < limit {
                 let Some(run) = state.next_claimable(now) else { break };
-                begun.push(state.begin(run, &claim, now)?);
+                match state.begin(run.clone(), &claim, now) {
+                    Ok(start) => begun.push(start),
+                    Err(error) => {
+                        state.end_run(run.unreadable(&error, now), now);
+                    }
+                }
             }
             Ok(begun)
         })
