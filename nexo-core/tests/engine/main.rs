@@ -6,6 +6,7 @@ mod hints;
 mod overlap;
 mod replays;
 mod replies;
+mod resends;
 mod resume;
 mod stage;
 mod survival;
