@@ -13,6 +13,7 @@ mod error;
 mod failure;
 mod hub;
 mod id;
+mod idempotency;
 mod json;
 mod keys;
 mod messages;
@@ -44,6 +45,10 @@ pub use hub::{InvalidRunCursor, RunCursor, RunEnd, RunEvent, RunWatch};
 pub use id::{
     AgentId, AppId, DeliveryId, KeyId, MailId, MessageId, RunId, ServerId, SessionId, SubscriberId,
     ThreadId, UserId,
+};
+pub use idempotency::{
+    IDEMPOTENCY_KEY_LIFETIME, IdempotencyKey, IdempotencyStore, InvalidIdempotencyKey,
+    KeyedRequest, MAX_IDEMPOTENCY_KEY_CHARS, Made, Once,
 };
 pub use json::JsonObject;
 pub use keys::{AppKey, KeyDigest, KeyStore, WEBHOOK_SECRET_KEY};

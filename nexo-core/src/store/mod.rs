@@ -10,8 +10,8 @@ mod memory;
 pub use memory::MemoryStore;
 
 use crate::{
-    AgentStore, AppStore, DeliveryStore, KeyStore, MessageStore, RunStore, ServerStore,
-    SubscriberStore, ThreadStore,
+    AgentStore, AppStore, DeliveryStore, IdempotencyStore, KeyStore, MessageStore, RunStore,
+    ServerStore, SubscriberStore, ThreadStore,
 };
 
 /// Keeps the state of conversations.
@@ -25,6 +25,7 @@ pub trait Store:
     + RunStore
     + DeliveryStore
     + ServerStore
+    + IdempotencyStore
 {
 }
 
@@ -38,5 +39,6 @@ impl<T> Store for T where
         + RunStore
         + DeliveryStore
         + ServerStore
+        + IdempotencyStore
 {
 }

@@ -37,7 +37,12 @@ fn spoken(reply: Reply) -> NewMessage {
 }
 
 impl State {
-    fn start_run(&mut self, scope: &Scope, wish: &StartRun, now: Timestamp) -> Result<StartedRun> {
+    pub(super) fn start_run(
+        &mut self,
+        scope: &Scope,
+        wish: &StartRun,
+        now: Timestamp,
+    ) -> Result<StartedRun> {
         let app = &self.app(scope, wish.app)?.app;
         let row = self.thread_in(scope, wish.app, wish.thread)?;
         if row.thread.is_held_by_a_person() {
@@ -74,6 +79,31 @@ impl State {
                 Ok(StartedRun::Started(Box::new(self.begin(run, &claim, now)?)))
             }
         }
+    }
+
+    /// Nothing can be taken back here, so whether the run would be refused is found out before
+    /// anything is said.
+    pub(super) fn ask(
+        &mut self,
+        scope: &Scope,
+        message: NewMessage,
+        wish: &StartRun,
+        now: Timestamp,
+    ) -> Result<(Message, StartedRun)> {
+        let app = self.app(scope, wish.app)?;
+        let row = self.thread_in(scope, wish.app, wish.thread)?;
+        row.takes(&message)?;
+        if row.thread.is_held_by_a_person() {
+            return Err(Error::ThreadHeld(wish.thread));
+        }
+        let config = AppConfig::read(&app.app.config);
+        match wish.plan(&config, row.next_seq(), &self.standing(row), now).step {
+            Step::Refuse => return Err(Error::RunActive(wish.thread)),
+            Step::Start => drop(app.agent(holder(&row.thread, &app.app))?),
+            _ => {}
+        }
+        let said = self.say(scope, wish.app, wish.thread, message, now)?;
+        Ok((said, self.start_run(scope, wish, now)?))
     }
 
     /// A run that is there, by an id that another row holds.
@@ -225,6 +255,15 @@ impl State {
 impl RunStore for MemoryStore {
     async fn start_run(&self, scope: &Scope, start: StartRun) -> Result<StartedRun> {
         self.step(|state, now| state.start_run(scope, &start, now))
+    }
+
+    async fn ask(
+        &self,
+        scope: &Scope,
+        message: NewMessage,
+        start: StartRun,
+    ) -> Result<(Message, StartedRun)> {
+        self.step(|state, now| state.ask(scope, message, &start, now))
     }
 
     async fn claim_runs(&self, claim: ClaimRuns) -> Result<Vec<RunStart>> {
