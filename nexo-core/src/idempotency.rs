@@ -22,7 +22,7 @@ pub const IDEMPOTENCY_KEY_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
 
 /// What a client names a request by: 1 to [`MAX_IDEMPOTENCY_KEY_CHARS`] printable ASCII
 /// characters. Keys of two apps never meet.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {

@@ -15,7 +15,7 @@ use crate::{
     error::{before_commit, commit, is_locked},
     find,
     messages::Append,
-    row::{Columns, interval, storable},
+    row::{Columns, interval},
     run, scoped, threads,
 };
 
@@ -184,7 +184,7 @@ fn take_query(scope: &Scope, app: AppId, request: &KeyedRequest) -> SqlQuery<'st
     scoped(TAKE, scope)
         .bind(app.as_uuid())
         .bind(request.key.as_str().to_owned())
-        .bind(storable(&request.route).into_owned())
+        .bind(request.route.clone())
         .bind(request.body_sha256.to_vec())
         .bind(interval(request.lifetime))
 }

@@ -156,7 +156,8 @@ pub(crate) async fn list(
     Ok(messages)
 }
 
-async fn append(
+/// Appends a message to a thread that may not be there, or not be written to.
+pub(crate) async fn append(
     tx: Tx<'_>,
     scope: Scope,
     app: AppId,

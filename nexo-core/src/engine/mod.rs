@@ -5,6 +5,7 @@
 //! when that is gone, another one goes on with it.
 
 mod answer;
+mod ask;
 mod attend;
 mod carried;
 mod follow;
@@ -16,6 +17,7 @@ pub(crate) use routing::SIMULATOR;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use ask::{Answering, Wish};
 use carried::{Carried, Halt};
 use tokio::{
     runtime::Handle,
@@ -24,8 +26,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    AppId, Dispatcher, Error, FinishRun, Message, Overlap, Reply, Result, Run, RunCursor, RunId,
-    RunStart, RunState, Scope, ServerId, StartRun, StartedRun, Stop, Store, ThreadId,
+    AppId, Dispatcher, Error, FinishRun, Message, Once, Overlap, Reply, Result, Run, RunCursor,
+    RunId, RunStart, RunState, Scope, ServerId, StartRun, StartedRun, Stop, Store, ThreadId,
     hub::{Hub, RunWatch},
 };
 
@@ -140,14 +142,19 @@ impl Engine {
         thread: ThreadId,
         options: RunOptions,
     ) -> Result<RunWatch> {
+        let wish = Wish { app, thread, options, message: None, request: None };
+        Ok(self.have_answered(scope, wish).await?.made.1)
+    }
+
+    /// Makes a run and carries it, in a task: a caller that goes away in between must not leave
+    /// a run behind that nobody carries.
+    async fn have_answered(&self, scope: &Scope, wish: Wish) -> Result<Once<Answering>> {
         self.sign_on().await?;
         if self.inner.draining.is_cancelled() {
             return Err(Error::Unavailable("the server is shutting down".into()));
         }
-        // Making a run and carrying it happen in a task, since a caller that goes away in
-        // between must not leave a run behind that nobody carries.
         let (inner, scope) = (Arc::clone(&self.inner), scope.clone());
-        let begun = async move { inner.begin(&scope, app, thread, options).await };
+        let begun = async move { inner.begin(&scope, wish).await };
         let begun = self.inner.tasks.spawn_on(begun, &self.inner.handle);
         begun.await.map_err(|panicked| Error::Store(panicked.into()))?
     }
@@ -265,30 +272,26 @@ impl Engine {
 impl Inner {
     /// The run is known to the hub before it is to the store, so that whoever joins it finds
     /// it there.
-    async fn begin(
-        self: Arc<Self>,
-        scope: &Scope,
-        app: AppId,
-        thread: ThreadId,
-        options: RunOptions,
-    ) -> Result<RunWatch> {
+    async fn begin(self: Arc<Self>, scope: &Scope, wish: Wish) -> Result<Once<Answering>> {
         let run = RunId::new();
         let publisher = self.hub.open(run, 1);
         let start = StartRun {
             run,
-            app,
-            thread,
+            app: wish.app,
+            thread: wish.thread,
             server: self.server,
             history: self.settings.history,
             deadline: self.settings.deadline,
-            overlap: options.overlap,
-            debounce: options.debounce,
+            overlap: wish.options.overlap,
+            debounce: wish.options.debounce,
         };
-        match self.store.start_run(scope, start).await? {
+        let Once { made: (said, started), replayed } =
+            wish.put_to(&*self.store, scope, start).await?;
+        let watch = match started {
             StartedRun::Started(start) => {
                 let watch = publisher.watch();
                 self.carry(*start, publisher);
-                Ok(watch)
+                watch
             }
             StartedRun::Standing(standing) => {
                 // It may be due, or have another one stop.
@@ -296,11 +299,13 @@ impl Inner {
                 if standing.id == run {
                     let watch = publisher.watch();
                     self.reflect(publisher.leave(), *standing).await?;
-                    return Ok(watch);
+                    watch
+                } else {
+                    self.watch(*standing).await?
                 }
-                self.watch(*standing).await
             }
-        }
+        };
+        Ok(Once { made: (said, watch), replayed })
     }
 
     /// Carries a run in a task of its own.

@@ -39,6 +39,8 @@ pub(crate) enum Fault {
     LeasesNothing,
     ForgetsAge,
     AllowsOneMore,
+    ForgetsRequests,
+    IgnoresBodies,
 }
 
 #[derive(Debug)]
@@ -148,6 +150,29 @@ impl Passing for StartRun {
         let overlap =
             if fault == Fault::QueuesAlways { Some(Overlap::Queue) } else { self.overlap };
         Self { overlap, ..self }
+    }
+}
+
+impl Passing for (Message, StartedRun) {
+    fn spoil(self, fault: Fault) -> Self {
+        (self.0.spoil(fault), self.1)
+    }
+}
+
+impl Passing for KeyedRequest {
+    fn spoil(mut self, fault: Fault) -> Self {
+        match fault {
+            Fault::ForgetsRequests => self.lifetime = Duration::ZERO,
+            Fault::IgnoresBodies => self.body_sha256 = [0; 32],
+            _ => {}
+        }
+        self
+    }
+}
+
+impl<T: Passing> Passing for Once<T> {
+    fn spoil(self, fault: Fault) -> Self {
+        self.map(|made| made.spoil(fault))
     }
 }
 
@@ -374,6 +399,7 @@ passing! {
     }
     RunStore {
         fn start_run(scope: &Scope, start: StartRun) -> StartedRun;
+        fn ask(scope: &Scope, message: NewMessage, start: StartRun) -> (Message, StartedRun);
         fn claim_runs(claim: ClaimRuns) -> Vec<RunStart>;
         fn hand_back_run(run: RunId, fence: i64) -> ();
         fn park_run(run: RunId, fence: i64, patience: Duration) -> ();
@@ -390,6 +416,21 @@ passing! {
         fn record_delivery(delivery: Delivery) -> ();
         fn list_deliveries(scope: &Scope, run: RunId) -> Vec<Delivery>;
         fn prune_deliveries(age: Duration, limit: u32) -> u64;
+    }
+    IdempotencyStore {
+        fn create_thread_once(
+            scope: &Scope, app: AppId, thread: NewThread, request: KeyedRequest
+        ) -> Once<(Thread, Option<Message>)>;
+        fn append_message_once(
+            scope: &Scope, app: AppId, thread: ThreadId, message: NewMessage, request: KeyedRequest
+        ) -> Once<Message>;
+        fn start_run_once(
+            scope: &Scope, start: StartRun, request: KeyedRequest
+        ) -> Once<StartedRun>;
+        fn ask_once(
+            scope: &Scope, message: NewMessage, start: StartRun, request: KeyedRequest
+        ) -> Once<(Message, StartedRun)>;
+        fn prune_idempotency_keys(age: Duration, limit: u32) -> u64;
     }
     ServerStore {
         fn beat(server: ServerId) -> ();

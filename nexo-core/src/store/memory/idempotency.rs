@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{
     MemoryStore,
-    state::{RequestRow, State},
+    state::{AppRow, RequestRow, State},
 };
 use crate::{
     AppId, Error, IdempotencyKey, IdempotencyStore, KeyedRequest, Made, Message, NewMessage,
@@ -57,7 +57,7 @@ impl State {
 
     /// The keys that are as old as that: since when each is there, and whose it is.
     fn requests_until(&self, end: Timestamp) -> Vec<(Timestamp, AppId, IdempotencyKey)> {
-        let of_app = |(app, row): (&AppId, &super::state::AppRow)| {
+        let of_app = |(app, row): (&AppId, &AppRow)| {
             let old = row.requests.iter().filter(|(_, row)| row.created_at <= end);
             old.map(|(key, row)| (row.created_at, *app, key.clone())).collect::<Vec<_>>()
         };
@@ -136,7 +136,7 @@ impl IdempotencyStore for MemoryStore {
     async fn prune_idempotency_keys(&self, age: Duration, limit: u32) -> Result<u64> {
         self.step(|state, now| {
             let mut old = state.requests_until(now.minus(age));
-            old.sort_unstable_by_key(|(since, ..)| *since);
+            old.sort_unstable();
             old.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
             for (_, app, key) in &old {
                 state.owning_app(*app).requests.remove(key);
