@@ -60,6 +60,7 @@ mod cors;
 mod defects;
 mod events;
 mod garbage;
+mod idempotency;
 mod isolation;
 mod limits;
 mod messages;
@@ -289,6 +290,20 @@ suite! { $
         an_agent_may_answer_later,
         a_run_that_does_not_wait_takes_no_answer,
         partners_see_and_stop_runs_if_they_may,
+    }
+    idempotency {
+        a_thread_or_message_with_a_key_is_made_once,
+        a_run_with_a_key_is_repeated_and_never_made_again,
+        a_key_of_another_request_is_refused,
+        a_key_that_is_none_is_refused,
+        a_request_that_failed_may_be_tried_again,
+        keys_are_an_apps_own,
+        what_a_key_made_and_is_deleted_is_not_found,
+        a_hundred_requests_with_one_key_have_one_effect,
+        one_call_says_something_and_has_it_answered,
+        a_question_with_a_key_is_asked_once,
+        where_an_answer_is_refused_nothing_is_said,
+        what_is_wrong_with_a_question_is_told,
     }
     tester {
         the_tester_sends_the_sample_payload,
