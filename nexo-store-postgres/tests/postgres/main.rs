@@ -5,6 +5,7 @@
 mod common;
 
 mod failures;
+mod idempotency;
 mod lost_connections;
 mod migrations;
 mod plans;

@@ -402,8 +402,8 @@ mod tests {
             Self { store, app, thread }
         }
 
-        async fn start(&self) -> Result<StartedRun> {
-            let start = StartRun {
+        fn wish(&self) -> StartRun {
+            StartRun {
                 run: RunId::new(),
                 app: self.app,
                 thread: self.thread,
@@ -412,8 +412,11 @@ mod tests {
                 deadline: Duration::from_secs(60),
                 overlap: None,
                 debounce: None,
-            };
-            self.store.start_run(&Scope::Everything, start).await
+            }
+        }
+
+        async fn start(&self) -> Result<StartedRun> {
+            self.store.start_run(&Scope::Everything, self.wish()).await
         }
 
         fn change(&self, change: impl FnOnce(&mut Thread)) {
@@ -426,8 +429,13 @@ mod tests {
         let room = Room::new().await;
 
         room.change(|thread| thread.holder = Holder::Human("ann".into()));
+        let hello = NewMessage::new(Role::User, "Hello?");
+        let asked = room.store.ask(&Scope::Everything, hello, room.wish()).await;
 
+        assert!(matches!(asked, Err(Error::ThreadHeld(_))));
         assert!(matches!(room.start().await, Err(Error::ThreadHeld(_))));
+        let said = room.store.step(|state, _| state.found_thread(room.thread).messages.len());
+        assert_eq!(said, 1);
     }
 
     #[tokio::test]
