@@ -28,9 +28,8 @@ pub(crate) struct Keyed(pub(crate) Option<KeyedRequest>);
 impl Input for Keyed {
     async fn take(request: &mut Request, _: &Api) -> Result<Self, Reject> {
         let Some(value) = request.headers.get(KEY) else { return Ok(Self(None)) };
-        let key = key(value).map_err(|violation| Reject::Invalid(vec![violation]))?;
         Ok(Self(Some(KeyedRequest {
-            key,
+            key: key(value)?,
             route: route(request),
             body_sha256: body_sha256(&request.content),
             lifetime: IDEMPOTENCY_KEY_LIFETIME,
@@ -44,7 +43,7 @@ impl Input for Keyed {
 }
 
 /// What is no text is not printable either.
-fn key(value: &HeaderValue) -> Result<IdempotencyKey, Violation> {
+fn key(value: &HeaderValue) -> Result<IdempotencyKey, Reject> {
     let text = value.to_str().unwrap_or("\0");
     text.parse().map_err(|error: InvalidIdempotencyKey| {
         let (kind, ctx) = match error {
@@ -58,7 +57,8 @@ fn key(value: &HeaderValue) -> Result<IdempotencyKey, Violation> {
         };
         let loc = vec!["header".into(), "idempotency-key".into()];
         let shown = String::from_utf8_lossy(value.as_bytes());
-        Violation::new(kind, loc, error.to_string()).with_input(shown).with_ctx(ctx)
+        let violation = Violation::new(kind, loc, error.to_string());
+        Reject::Invalid(vec![violation.with_input(shown).with_ctx(ctx)])
     })
 }
 

@@ -54,14 +54,14 @@ wire! {
 
 /// The whole answer at once, or as a stream.
 pub(crate) enum Answered {
-    Whole(WithHeader<Json<RunCreateResponse>>),
+    Whole(Box<WithHeader<Json<RunCreateResponse>>>),
     Stream(Followed),
 }
 
 impl Output for Answered {
     fn into_response(self) -> Response {
         match self {
-            Self::Whole(whole) => whole.into_response(),
+            Self::Whole(whole) => (*whole).into_response(),
             Self::Stream(stream) => stream.into_response(),
         }
     }
@@ -90,7 +90,7 @@ pub(crate) async fn create_run(
     let made = if stream.is_some_and(|stream| stream.0) {
         Answered::Stream(Followed::from_start(watch, api.settings().heartbeat))
     } else {
-        Answered::Whole(whole(&api, said.into(), watch).await?)
+        Answered::Whole(Box::new(whole(&api, said.into(), watch).await?))
     };
     Ok(Once { made, replayed })
 }
