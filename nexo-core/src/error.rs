@@ -73,6 +73,12 @@ pub enum Error {
     /// Somebody answered a run that does not wait for an answer.
     #[error("run {0} does not wait for a reply")]
     RunNotWaiting(RunId),
+    /// The idempotency key was used for another request.
+    #[error("idempotency key used for another request")]
+    IdempotencyKeyReused,
+    /// A request with this idempotency key is under way: what comes of it is not known yet.
+    #[error("a request with this idempotency key is in progress")]
+    RequestInProgress,
     /// What was to be made exists already, or is in a state that does not allow the change.
     #[error("conflict: {0}")]
     Conflict(&'static str),
@@ -120,6 +126,8 @@ impl Error {
             Self::InvalidCursor => ErrorKind::InvalidCursor,
             Self::EmailTaken => ErrorKind::EmailTaken,
             Self::ConfigTooLarge => ErrorKind::ConfigTooLarge,
+            Self::IdempotencyKeyReused => ErrorKind::IdempotencyKeyReused,
+            Self::RequestInProgress => ErrorKind::RequestInProgress,
             Self::Conflict(_) => ErrorKind::Conflict,
             Self::Fenced => ErrorKind::Fenced,
             Self::Unavailable(_) => ErrorKind::Unavailable,
@@ -153,6 +161,8 @@ pub enum ErrorKind {
     InvalidCursor,
     EmailTaken,
     ConfigTooLarge,
+    IdempotencyKeyReused,
+    RequestInProgress,
     Conflict,
     Fenced,
     Unavailable,

@@ -14,6 +14,7 @@ mod failure;
 mod hints;
 mod hub;
 mod id;
+mod idempotency;
 mod json;
 mod keys;
 mod messages;
@@ -50,6 +51,10 @@ pub use hub::{InvalidRunCursor, RunCursor, RunEnd, RunEvent, RunWatch};
 pub use id::{
     AgentId, AppId, DeliveryId, KeyId, MailId, MessageId, ReplayId, RunId, ServerId, SessionId,
     SubscriberId, ThreadId, UserId,
+};
+pub use idempotency::{
+    IDEMPOTENCY_KEY_LIFETIME, IdempotencyKey, IdempotencyStore, InvalidIdempotencyKey,
+    KeyedRequest, MAX_IDEMPOTENCY_KEY_CHARS, Made, Once,
 };
 pub use json::JsonObject;
 pub use keys::{AppKey, KeyDigest, KeyStore, WEBHOOK_SECRET_KEY};

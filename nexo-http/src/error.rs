@@ -59,6 +59,8 @@ keys! {
     INTERNAL = INTERNAL_SERVER_ERROR "ERROR_INTERNAL",
     /// The server is too busy, or its storage is away.
     UNAVAILABLE = SERVICE_UNAVAILABLE "ERROR_UNAVAILABLE",
+    /// What comes of the request with this idempotency key is not known yet.
+    IN_PROGRESS = CONFLICT "ERROR_IDEMPOTENCY_IN_PROGRESS",
     /// Neither partner headers nor a valid token.
     PARTNER_UNAUTHORIZED = UNAUTHORIZED "ERROR_PARTNER_API_UNAUTHORIZED",
     /// The app-id header is no UUID.
@@ -99,8 +101,13 @@ impl ApiError {
     /// Too many requests; the next is welcome after so many seconds.
     #[must_use]
     pub fn rate_limited(retry_after_seconds: u64) -> Self {
-        let error = Self::key(StatusCode::TOO_MANY_REQUESTS, "ERROR_RATE_LIMITED");
-        Self { retry_after_seconds: Some(retry_after_seconds), ..error }
+        Self::key(StatusCode::TOO_MANY_REQUESTS, "ERROR_RATE_LIMITED").retrying(retry_after_seconds)
+    }
+
+    /// The same for whom trying again after so many seconds may help.
+    const fn retrying(mut self, after_seconds: u64) -> Self {
+        self.retry_after_seconds = Some(after_seconds);
+        self
     }
 
     /// The status that it is sent with.
@@ -147,6 +154,10 @@ impl From<Error> for ApiError {
             ErrorKind::RunEnded => (S::CONFLICT, "ERROR_RUN_ENDED"),
             ErrorKind::RunNotWaiting => (S::CONFLICT, "ERROR_RUN_NOT_WAITING"),
             ErrorKind::ThreadHeld => (S::CONFLICT, "ERROR_THREAD_HELD"),
+            ErrorKind::IdempotencyKeyReused => {
+                (S::UNPROCESSABLE_ENTITY, "ERROR_IDEMPOTENCY_KEY_REUSED")
+            }
+            ErrorKind::RequestInProgress => return Self::IN_PROGRESS.retrying(1),
             ErrorKind::Conflict => (S::CONFLICT, "ERROR_CONFLICT"),
             ErrorKind::Fenced => (S::CONFLICT, "ERROR_RUN_ENDED"),
             ErrorKind::Unavailable => return Self::unavailable(&error),
@@ -167,7 +178,7 @@ impl ApiError {
 
     fn unavailable(error: &dyn std::error::Error) -> Self {
         warn!(error = %chain(error), "the storage is unavailable");
-        Self { retry_after_seconds: Some(1), ..Self::UNAVAILABLE }
+        Self::UNAVAILABLE.retrying(1)
     }
 }
 

@@ -10,6 +10,7 @@ mod deliveries;
 mod docs;
 mod error;
 mod handler;
+mod idempotency;
 mod input;
 mod messages;
 mod openapi;
@@ -77,6 +78,7 @@ fn table(accounts: bool, openapi_path: Cow<'static, str>) -> Table {
         .delete("/apps/{app_id}/threads/{thread_id}/run",                 runs::cancel_thread_run).summary("Stop the run that is under way")
         .post  ("/apps/{app_id}/threads/{thread_id}/run/stream",          runs::run_stream).id("run_stream_post").summary("Answer the newest user message as a stream")
         .get   ("/apps/{app_id}/threads/{thread_id}/runs",                runs::list_thread_runs).summary("List a thread's runs")
+        .post  ("/apps/{app_id}/threads/{thread_id}/runs",                runs::create_run).summary("Say something and have it answered")
         .tag("runs")
         .get   ("/apps/{app_id}/runs",                                    runs::list_runs).summary("List runs")
         .get   ("/apps/{app_id}/runs/{run_id}",                           runs::get_run).summary("Get a run")

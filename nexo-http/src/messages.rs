@@ -2,13 +2,14 @@
 
 use futures::{StreamExt, stream};
 use nexo_core::{
-    AppId, JsonObject, MAX_LISTED_BYTES, Message, MessageId, MessageRange, NewMessage, Result,
-    Role, Scope, ThreadId, Timestamp,
+    AppId, JsonObject, KeyedRequest, MAX_LISTED_BYTES, Message, MessageId, MessageRange,
+    NewMessage, Once, Result, Role, Scope, ThreadId, Timestamp,
 };
 use serde_json::json;
 
 use crate::{
     Api, ApiError,
+    idempotency::Keyed,
     input::{Access, JsonBody, Partners, Path, Query, State, ThreadAccess},
     openapi::wire,
     output::{Json, List},
@@ -61,7 +62,7 @@ fields! {
 }
 
 impl MessageCreate {
-    fn into_message(self, api: &Api, role: Role) -> NewMessage {
+    pub(crate) fn into_message(self, api: &Api, role: Role) -> NewMessage {
         NewMessage {
             role,
             content: self.content.map(|content| content.0),
@@ -167,23 +168,37 @@ fn rest(range: MessageRange, limit: u32, listed: &[Message]) -> Option<(MessageR
 pub(crate) async fn create_message(
     State(api): State,
     access: ThreadAccess<Partners>,
+    Keyed(request): Keyed,
     JsonBody(body): JsonBody<MessageCreate>,
-) -> Result<Json<MessageRead>, ApiError> {
-    let ThreadAccess { scope, app, thread, .. } = access;
+) -> Result<Once<Json<MessageRead>>, ApiError> {
     let message = body.into_message(&api, Role::User);
-    Ok(Json(api.store().append_message(&scope, app, thread, message).await?.into()))
+    append(&api, &access, message, request).await
 }
 
 /// Appends a message that a person writes in the agent's place.
 pub(crate) async fn create_assistant_message(
     State(api): State,
     access: ThreadAccess<Partners>,
+    Keyed(request): Keyed,
     JsonBody(body): JsonBody<MessageCreate>,
-) -> Result<Json<MessageRead>, ApiError> {
-    let ThreadAccess { scope, app, thread, .. } = access;
+) -> Result<Once<Json<MessageRead>>, ApiError> {
     let mut message = body.into_message(&api, Role::Assistant);
     message.content_json = message.content_json.with("source", "dashboard_agent");
-    Ok(Json(api.store().append_message(&scope, app, thread, message).await?.into()))
+    append(&api, &access, message, request).await
+}
+
+async fn append(
+    api: &Api,
+    access: &ThreadAccess<Partners>,
+    message: NewMessage,
+    request: Option<KeyedRequest>,
+) -> Result<Once<Json<MessageRead>>, ApiError> {
+    let (store, scope, app, thread) = (api.store(), &access.scope, access.app, access.thread);
+    let said = match request {
+        Some(request) => store.append_message_once(scope, app, thread, message, request).await?,
+        None => Once::first(store.append_message(scope, app, thread, message).await?),
+    };
+    Ok(said.map(|message| Json(message.into())))
 }
 
 /// Gets a message.

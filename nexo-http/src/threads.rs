@@ -1,13 +1,14 @@
 //! Threads: the endpoints for conversations.
 
 use nexo_core::{
-    AppConfig, AppId, Greeting, NewThread, SubscriberId, Thread, ThreadChanges, ThreadFilter,
+    AppConfig, AppId, Greeting, NewThread, Once, SubscriberId, Thread, ThreadChanges, ThreadFilter,
     ThreadId, ThreadStatus, Timestamp,
 };
 
 use crate::{
     Api, ApiError,
     apps::ActionResponse,
+    idempotency::Keyed,
     input::{AppAccess, JsonBody, OwnThread, PartnerScope, Partners, Query, State},
     messages::MessageRead,
     openapi::wire,
@@ -126,17 +127,24 @@ impl PartnerScope for DeleteThreads {
 pub(crate) async fn create_thread(
     State(api): State,
     access: AppAccess<Partners>,
+    Keyed(request): Keyed,
     JsonBody(body): JsonBody<ThreadCreate>,
-) -> Result<Json<ThreadCreateResponse>, ApiError> {
-    let app = api.store().get_app(&access.scope, access.app).await?;
+) -> Result<Once<Json<ThreadCreateResponse>>, ApiError> {
+    let (store, scope, app) = (api.store(), &access.scope, access.app);
+    let config = AppConfig::read(&store.get_app(scope, app).await?.config);
     let thread = NewThread {
         title: body.title.map(|title| title.0),
         customer_id: body.customer_id.map(|customer| customer.0),
-        greeting: greeting(&api, AppConfig::read(&app.config).greeting),
+        greeting: greeting(&api, config.greeting),
     };
-    let (thread, greeting) = api.store().create_thread(&access.scope, access.app, thread).await?;
-    let initial_message = greeting.map(MessageRead::from);
-    Ok(Json(ThreadCreateResponse { thread: thread.into(), initial_message }))
+    let created = match request {
+        Some(request) => store.create_thread_once(scope, app, thread, request).await?,
+        None => Once::first(store.create_thread(scope, app, thread).await?),
+    };
+    Ok(created.map(|(thread, greeting)| {
+        let initial_message = greeting.map(MessageRead::from);
+        Json(ThreadCreateResponse { thread: thread.into(), initial_message })
+    }))
 }
 
 fn greeting(api: &Api, greeting: Greeting) -> Option<String> {

@@ -42,6 +42,11 @@ pub(crate) async fn commit(transaction: Transaction<'_, Postgres>) -> Result<(),
     transaction.commit().await.map_err(at_commit)
 }
 
+/// Whether a statement waited too long for a lock that somebody else has.
+pub(crate) fn is_locked(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|cause| cause.code().as_deref() == Some("55P03"))
+}
+
 /// Whether a row was refused because another has the same value under this constraint.
 pub(crate) fn is_taken(error: &sqlx::Error, constraint: &str) -> bool {
     error.as_database_error().is_some_and(|cause| {

@@ -6,6 +6,7 @@ use nexo_core::{
     Scope, SubscriberId, Thread, ThreadChanges, ThreadFilter, ThreadId, ThreadPosition,
     ThreadStatus, ThreadStore, position, preview, search_text,
 };
+use sqlx::{PgConnection, postgres::PgRow};
 use uuid::Uuid;
 
 use crate::{
@@ -154,11 +155,7 @@ impl ThreadStore for PostgresStore {
         thread: NewThread,
     ) -> Result<(Thread, Option<Message>)> {
         let query = create_query(scope, app, &thread);
-        let row = self.write_optional(query).await?.ok_or(Error::AppNotFound(app))?;
-        let mut columns = Columns::of(&row);
-        let thread = read_thread(&mut columns)?;
-        let greeting = if columns.is_absent()? { None } else { Some(read_message(&mut columns)?) };
-        Ok((thread, greeting))
+        read_created(&self.write_optional(query).await?.ok_or(Error::AppNotFound(app))?)
     }
 
     async fn get_thread(&self, scope: &Scope, thread: ThreadId) -> Result<Thread> {
@@ -223,6 +220,24 @@ impl ThreadStore for PostgresStore {
         }
         commit(transaction).await
     }
+}
+
+/// Creates a thread within a transaction of the caller's.
+pub(crate) async fn create_within(
+    connection: &mut PgConnection,
+    scope: &Scope,
+    app: AppId,
+    thread: &NewThread,
+) -> Result<(Thread, Option<Message>)> {
+    let query = create_query(scope, app, thread);
+    read_created(&find(connection, query).await?.ok_or(Error::AppNotFound(app))?)
+}
+
+fn read_created(row: &PgRow) -> Result<(Thread, Option<Message>)> {
+    let mut columns = Columns::of(row);
+    let thread = read_thread(&mut columns)?;
+    let greeting = if columns.is_absent()? { None } else { Some(read_message(&mut columns)?) };
+    Ok((thread, greeting))
 }
 
 fn create_query(scope: &Scope, app: AppId, thread: &NewThread) -> SqlQuery<'static> {

@@ -6,6 +6,7 @@ mod check;
 mod columns;
 mod deliveries;
 mod error;
+mod idempotency;
 mod keys;
 mod limits;
 mod mails;
@@ -51,6 +52,13 @@ struct Tx<'c> {
     keys: &'c KeyRing,
     /// The one instant at which all of it happens.
     now: Timestamp,
+}
+
+impl Tx<'_> {
+    /// The same for a part of the work, after which it goes on.
+    fn part(&mut self) -> Tx<'_> {
+        Tx { connection: self.connection, keys: self.keys, now: self.now }
+    }
 }
 
 /// What a unit of work gives, once it is polled to its end.

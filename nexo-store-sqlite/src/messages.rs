@@ -192,7 +192,8 @@ pub(crate) async fn newest(
     rows.iter().rev().map(read).collect()
 }
 
-async fn append(
+/// Appends a message to a thread that may not be there, or not be written to.
+pub(crate) async fn append(
     tx: Tx<'_>,
     scope: Scope,
     app: AppId,

@@ -7,7 +7,7 @@ use nexo_core::{
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::{
-    SqliteStore, deliveries, mails, messages, replays, runs, servers, subscribers,
+    SqliteStore, deliveries, idempotency, mails, messages, replays, runs, servers, subscribers,
     testing::fresh_store, threads,
 };
 
@@ -57,6 +57,8 @@ async fn frequent_statements_seek() {
         replays::INSERT,
         replays::GET,
         replays::LIST,
+        idempotency::FIND,
+        idempotency::PRUNE,
         mails::DUE,
         servers::END_SECRETS,
         servers::END_KEYS,

@@ -161,7 +161,8 @@ async fn find(
     Ok(visible.then_some(thread))
 }
 
-async fn create(
+/// Creates a thread, with its greeting if there is one.
+pub(crate) async fn create(
     tx: Tx<'_>,
     scope: Scope,
     app: AppId,

@@ -5,6 +5,7 @@
 //! when that is gone, another one goes on with it.
 
 mod answer;
+mod ask;
 mod attend;
 mod carried;
 mod circuit;
@@ -20,6 +21,7 @@ pub(crate) use routing::SIMULATOR;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use ask::{Answering, Wish};
 use carried::{Carried, Halt};
 use gate::Gates;
 use tokio::{
@@ -29,9 +31,9 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    AppId, Dispatcher, Error, FinishRun, Hint, Message, Overlap, Reply, Result, Run, RunCursor,
-    RunId, RunStart, RunState, Scope, ServerId, StartRun, StartedRun, Stop, Store, StreamHub,
-    ThreadId, Topic,
+    AppId, Dispatcher, Error, FinishRun, Hint, Message, Once, Overlap, Reply, Result, Run,
+    RunCursor, RunId, RunStart, RunState, Scope, ServerId, StartRun, StartedRun, Stop, Store,
+    StreamHub, ThreadId, Topic,
     hub::{Hub, RunWatch},
 };
 
@@ -162,9 +164,15 @@ impl Engine {
         thread: ThreadId,
         options: RunOptions,
     ) -> Result<RunWatch> {
+        let wish = Wish { app, thread, options, message: None, request: None };
+        Ok(self.have_answered(scope, wish).await?.made.1)
+    }
+
+    /// Makes a run and carries it.
+    async fn have_answered(&self, scope: &Scope, wish: Wish) -> Result<Once<Answering>> {
         self.sign_on().await?;
         let (inner, scope) = (Arc::clone(&self.inner), scope.clone());
-        self.see_through(async move { inner.begin(&scope, app, thread, options).await }).await
+        self.see_through(async move { inner.begin(&scope, wish).await }).await
     }
 
     /// Does something to its end in a task: a caller that goes away must not leave a run behind
@@ -298,15 +306,10 @@ impl Engine {
 impl Inner {
     /// The run is known to the hub before it is to the store, so that whoever joins it finds
     /// it there.
-    async fn begin(
-        self: Arc<Self>,
-        scope: &Scope,
-        app: AppId,
-        thread: ThreadId,
-        options: RunOptions,
-    ) -> Result<RunWatch> {
+    async fn begin(self: Arc<Self>, scope: &Scope, wish: Wish) -> Result<Once<Answering>> {
         let run = RunId::new();
         let publisher = self.hub.open(run, 1);
+        let (app, thread) = (wish.app, wish.thread);
         let start = StartRun {
             run,
             app,
@@ -314,16 +317,21 @@ impl Inner {
             server: self.server,
             history: self.settings.history,
             deadline: self.settings.deadline,
-            overlap: options.overlap,
-            debounce: options.debounce,
-            message_seq: options.message_seq,
+            overlap: wish.options.overlap,
+            debounce: wish.options.debounce,
+            message_seq: wish.options.message_seq,
         };
-        match self.store.start_run(scope, start).await? {
+        let Once { made: (said, started), replayed } =
+            wish.put_to(&*self.store, scope, start).await?;
+        if said.is_some() && !replayed {
+            self.hints.tell(Hint { app, thread, topic: Topic::Message });
+        }
+        let watch = match started {
             StartedRun::Started(start) => {
                 self.tell_of(&start.run);
                 let watch = publisher.watch();
                 self.carry(*start, publisher);
-                Ok(watch)
+                watch
             }
             StartedRun::Standing(standing) => {
                 // It may be due, or have another one stop.
@@ -332,11 +340,13 @@ impl Inner {
                     self.tell_of(&standing);
                     let watch = publisher.watch();
                     self.reflect(publisher.leave(), *standing).await?;
-                    return Ok(watch);
+                    watch
+                } else {
+                    self.watch(*standing).await?
                 }
-                self.watch(*standing).await
             }
-        }
+        };
+        Ok(Once { made: (said, watch), replayed })
     }
 
     /// Lets everybody know that a run stands elsewhere than before.

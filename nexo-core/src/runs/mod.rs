@@ -346,6 +346,17 @@ pub enum StartedRun {
     Standing(Box<Run>),
 }
 
+impl StartedRun {
+    /// The run that answers.
+    #[must_use]
+    pub const fn run(&self) -> &Run {
+        match self {
+            Self::Started(start) => &start.run,
+            Self::Standing(run) => run,
+        }
+    }
+}
+
 /// A server's wish for runs to carry.
 #[derive(Clone, Debug)]
 pub struct ClaimRuns {

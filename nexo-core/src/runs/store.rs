@@ -8,7 +8,7 @@ use super::{
     ClaimRuns, FinishRun, FinishedRun, Run, RunFilter, RunStart, StartRun, StartedRun, Stop,
     SweepRuns, SweptRuns,
 };
-use crate::{AppId, Cursor, CursorPage, Result, RunId, Scope, ServerId};
+use crate::{AppId, Cursor, CursorPage, Message, NewMessage, Result, RunId, Scope, ServerId};
 
 /// Where runs are kept.
 ///
@@ -34,6 +34,21 @@ pub trait RunStore: fmt::Debug + Send + Sync + 'static {
     /// [`crate::Error::RunActive`] if the thread is busy and the wish is to be refused then. In
     /// this order.
     async fn start_run(&self, scope: &Scope, start: StartRun) -> Result<StartedRun>;
+
+    /// Appends a user's message as [`MessageStore::append_message`] does, and has it answered as
+    /// [`RunStore::start_run`] does, as one step: where the wish is refused, nothing is said.
+    ///
+    /// # Errors
+    ///
+    /// Those of both, the message's first.
+    ///
+    /// [`MessageStore::append_message`]: crate::MessageStore::append_message
+    async fn ask(
+        &self,
+        scope: &Scope,
+        message: NewMessage,
+        start: StartRun,
+    ) -> Result<(Message, StartedRun)>;
 
     /// Begins queued runs that are due, the one that is due longest first, and gives them: each
     /// becomes what [`Run::claimed`] makes of it. Of a thread with an active run none begins,

@@ -10,8 +10,8 @@ mod memory;
 pub use memory::MemoryStore;
 
 use crate::{
-    AgentStore, AppStore, DeliveryStore, KeyStore, MessageStore, ReplayStore, RunStore,
-    ServerStore, SubscriberStore, ThreadStore,
+    AgentStore, AppStore, DeliveryStore, IdempotencyStore, KeyStore, MessageStore, ReplayStore,
+    RunStore, ServerStore, SubscriberStore, ThreadStore,
 };
 
 /// Keeps the state of conversations.
@@ -26,6 +26,7 @@ pub trait Store:
     + DeliveryStore
     + ReplayStore
     + ServerStore
+    + IdempotencyStore
 {
 }
 
@@ -40,5 +41,6 @@ impl<T> Store for T where
         + DeliveryStore
         + ReplayStore
         + ServerStore
+        + IdempotencyStore
 {
 }

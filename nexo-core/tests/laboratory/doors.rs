@@ -79,6 +79,7 @@ gated! {
     }
     RunStore {
         fn start_run(scope: &Scope, start: StartRun) -> StartedRun;
+        fn ask(scope: &Scope, message: NewMessage, start: StartRun) -> (Message, StartedRun);
         fn claim_runs(claim: ClaimRuns) -> Vec<RunStart>;
         fn hand_back_run(run: RunId, fence: i64) -> ();
         fn park_run(run: RunId, fence: i64, patience: Duration) -> ();
@@ -110,6 +111,21 @@ gated! {
         fn list_replays(
             scope: &Scope, app: AppId, run: RunId, cursor: Option<&Cursor>, limit: u32
         ) -> CursorPage<Replay>;
+    }
+    IdempotencyStore {
+        fn create_thread_once(
+            scope: &Scope, app: AppId, thread: NewThread, request: KeyedRequest
+        ) -> Once<(Thread, Option<Message>)>;
+        fn append_message_once(
+            scope: &Scope, app: AppId, thread: ThreadId, message: NewMessage, request: KeyedRequest
+        ) -> Once<Message>;
+        fn start_run_once(
+            scope: &Scope, start: StartRun, request: KeyedRequest
+        ) -> Once<StartedRun>;
+        fn ask_once(
+            scope: &Scope, message: NewMessage, start: StartRun, request: KeyedRequest
+        ) -> Once<(Message, StartedRun)>;
+        fn prune_idempotency_keys(age: Duration, limit: u32) -> u64;
     }
     ServerStore {
         fn beat(server: ServerId) -> ();

@@ -40,6 +40,8 @@ pub(crate) enum Fault {
     LeasesNothing,
     ForgetsAge,
     AllowsOneMore,
+    ForgetsRequests,
+    IgnoresBodies,
 }
 
 #[derive(Debug)]
@@ -150,6 +152,29 @@ impl Passing for StartRun {
             if fault == Fault::QueuesAlways { Some(Overlap::Queue) } else { self.overlap };
         let message_seq = self.message_seq.filter(|_| fault != Fault::AnswersAnything);
         Self { overlap, message_seq, ..self }
+    }
+}
+
+impl Passing for (Message, StartedRun) {
+    fn spoil(self, fault: Fault) -> Self {
+        (self.0.spoil(fault), self.1)
+    }
+}
+
+impl Passing for KeyedRequest {
+    fn spoil(mut self, fault: Fault) -> Self {
+        match fault {
+            Fault::ForgetsRequests => self.lifetime = Duration::ZERO,
+            Fault::IgnoresBodies => self.body_sha256 = [0; 32],
+            _ => {}
+        }
+        self
+    }
+}
+
+impl<T: Passing> Passing for Once<T> {
+    fn spoil(self, fault: Fault) -> Self {
+        self.map(|made| made.spoil(fault))
     }
 }
 
@@ -381,6 +406,7 @@ passing! {
     }
     RunStore {
         fn start_run(scope: &Scope, start: StartRun) -> StartedRun;
+        fn ask(scope: &Scope, message: NewMessage, start: StartRun) -> (Message, StartedRun);
         fn claim_runs(claim: ClaimRuns) -> Vec<RunStart>;
         fn hand_back_run(run: RunId, fence: i64) -> ();
         fn park_run(run: RunId, fence: i64, patience: Duration) -> ();
@@ -407,6 +433,21 @@ passing! {
         fn list_replays(
             scope: &Scope, app: AppId, run: RunId, cursor: Option<&Cursor>, limit: u32
         ) -> CursorPage<Replay>;
+    }
+    IdempotencyStore {
+        fn create_thread_once(
+            scope: &Scope, app: AppId, thread: NewThread, request: KeyedRequest
+        ) -> Once<(Thread, Option<Message>)>;
+        fn append_message_once(
+            scope: &Scope, app: AppId, thread: ThreadId, message: NewMessage, request: KeyedRequest
+        ) -> Once<Message>;
+        fn start_run_once(
+            scope: &Scope, start: StartRun, request: KeyedRequest
+        ) -> Once<StartedRun>;
+        fn ask_once(
+            scope: &Scope, message: NewMessage, start: StartRun, request: KeyedRequest
+        ) -> Once<(Message, StartedRun)>;
+        fn prune_idempotency_keys(age: Duration, limit: u32) -> u64;
     }
     ServerStore {
         fn beat(server: ServerId) -> ();

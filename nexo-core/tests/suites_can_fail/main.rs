@@ -52,6 +52,7 @@ noticed! {
         store::deliveries_outside_the_scope_are_not_listed,
         store::a_delivery_outside_the_scope_does_not_exist,
         store::a_replay_outside_the_scope_does_not_exist,
+        store::what_a_key_made_is_found_from_within_its_scope_only,
     }
     a_store_that_sees_a_customers_whole_app_is_noticed: WidensCustomers {
         store::a_subscriber_outside_the_scope_does_not_exist,
@@ -177,6 +178,17 @@ noticed! {
         store::old_deliveries_are_pruned_by_slices_the_oldest_first,
         store::runs_of_this_and_of_live_servers_are_left_alone,
         store::runs_of_a_server_that_fell_silent_are_queued_again,
+    }
+    a_store_that_forgets_requests_is_noticed: ForgetsRequests {
+        store::a_message_with_a_key_is_appended_once,
+        store::a_thread_with_a_key_is_created_once,
+        store::a_run_with_a_key_is_started_once,
+        store::a_question_with_a_key_is_asked_once,
+        store::a_hundred_requests_at_once_with_one_key_have_one_effect,
+        store::a_key_of_another_request_is_refused,
+    }
+    a_store_that_ignores_bodies_is_noticed: IgnoresBodies {
+        store::a_key_of_another_request_is_refused,
     }
     a_store_that_allows_one_more_is_noticed: AllowsOneMore {
         accounts::a_burst_is_allowed_and_no_more,

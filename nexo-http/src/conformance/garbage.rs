@@ -80,6 +80,7 @@ fn accepts(schema: &Value, kind: &str) -> bool {
     }
     match &schema["type"] {
         Value::String(name) if name == "boolean" => matches!(kind, "boolean" | "string" | "number"),
+        Value::String(name) if name == "integer" => kind == "number",
         Value::String(name) => name == kind,
         Value::Array(names) => names.iter().any(|name| name == kind),
         _ => true,

@@ -61,6 +61,7 @@ mod defects;
 mod deliveries;
 mod events;
 mod garbage;
+mod idempotency;
 mod isolation;
 mod limits;
 mod messages;
@@ -311,6 +312,20 @@ suite! { $
         a_message_is_answered_again_while_it_is_the_newest,
         what_is_wrong_with_a_replay_is_told,
         a_replay_needs_no_body,
+    }
+    idempotency {
+        a_thread_or_message_with_a_key_is_made_once,
+        a_run_with_a_key_is_repeated_and_never_made_again,
+        a_key_of_another_request_is_refused,
+        a_key_that_is_none_is_refused,
+        a_request_that_failed_may_be_tried_again,
+        keys_are_an_apps_own,
+        what_a_key_made_and_is_deleted_is_not_found,
+        a_hundred_requests_with_one_key_have_one_effect,
+        one_call_says_something_and_has_it_answered,
+        a_question_with_a_key_is_asked_once,
+        where_an_answer_is_refused_nothing_is_said,
+        what_is_wrong_with_a_question_is_told,
     }
     tester {
         the_tester_sends_the_sample_payload,

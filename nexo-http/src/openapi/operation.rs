@@ -14,8 +14,8 @@ use super::{Describe, Member, SchemaRef, Schemas};
 /// The security scheme of bearer tokens.
 pub(crate) const BEARER: &str = "OAuth2PasswordBearer";
 
-/// A description, and what the body has.
-type Described = (String, Option<(&'static str, SchemaRef)>);
+/// A description, and what the body has: one of several kinds.
+type Described = (String, Vec<(&'static str, SchemaRef)>);
 
 /// What a handler's inputs and output say about it.
 pub(crate) struct Operation<'a> {
@@ -125,7 +125,8 @@ impl<'a> Operation<'a> {
         self.response(status, "Successful Response", None);
     }
 
-    fn fails_validation(&mut self) {
+    /// The operation refuses what does not fit.
+    pub(crate) fn fails_validation(&mut self) {
         let schema = RefOr::Ref(Ref::from_schema_name("HTTPValidationError"));
         let content = Some(("application/json", schema));
         self.response(StatusCode::UNPROCESSABLE_ENTITY, "Validation Error", content);
@@ -137,7 +138,12 @@ impl<'a> Operation<'a> {
         description: &str,
         content: Option<(&'static str, SchemaRef)>,
     ) {
-        self.responses.insert(status.as_u16(), (description.to_owned(), content));
+        let new = || (description.to_owned(), Vec::new());
+        let (_, contents) = self.responses.entry(status.as_u16()).or_insert_with(new);
+        if let Some((content_type, schema)) = content {
+            contents.retain(|(known, _)| *known != content_type);
+            contents.push((content_type, schema));
+        }
     }
 
     /// The finished operation.
@@ -148,9 +154,9 @@ impl<'a> Operation<'a> {
         summary: &str,
     ) -> utoipa::openapi::path::Operation {
         let mut responses = ResponsesBuilder::new();
-        for (status, (description, content)) in self.responses {
+        for (status, (description, contents)) in self.responses {
             let mut response = ResponseBuilder::new().description(description);
-            if let Some((content_type, schema)) = content {
+            for (content_type, schema) in contents {
                 response = response.content(content_type, Content::new(Some(schema)));
             }
             responses = responses.response(status.to_string(), response.build());

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use nexo_core::{
-    AppId, Error, FailureKind, Overlap, RunEnd, RunEvent, RunFilter, RunOptions, RunState,
-    RunWatch, Scope,
+    AppId, Error, FailureKind, KeyedRequest, Once, Overlap, RunEnd, RunEvent, RunFilter,
+    RunOptions, RunState, RunWatch, Scope,
 };
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     Api, ApiError,
+    idempotency::Keyed,
     input::{LastEventId, PartnersWith, Query, State, ThreadAccess},
     messages::MessageRead,
     openapi::wire,
@@ -37,7 +38,7 @@ fields! {
 }
 
 impl RunQuery {
-    fn options(&self) -> RunOptions {
+    pub(super) fn options(&self) -> RunOptions {
         let debounce = self.debounce_ms.map(|it| Duration::from_millis(it.get().into()));
         RunOptions { overlap: self.overlap, debounce, message_seq: None }
     }
@@ -89,11 +90,13 @@ impl From<&RunEnd> for RunResponse {
 pub(crate) async fn run_sync(
     State(api): State,
     access: ThreadAccess<PartnersWith<WriteRuns>>,
+    Keyed(request): Keyed,
     Query(query): Query<RunQuery>,
-) -> Result<WithHeader<Json<RunResponse>>, ApiError> {
-    let watch = start(&api, &access, query.options()).await?;
+) -> Result<Once<WithHeader<Json<RunResponse>>>, ApiError> {
+    let Once { made: watch, replayed } = start(&api, &access, query.options(), request).await?;
     let id = run_id(watch.run());
-    Ok(WithHeader(Json(outcome(&api, watch).await?), RUN_ID, id))
+    let made = WithHeader(Json(outcome(&api, watch).await?), RUN_ID, id);
+    Ok(Once { made, replayed })
 }
 
 /// Answers the newest user message, and streams the reply. With the id of an event, the run
@@ -102,8 +105,9 @@ pub(crate) async fn run_stream(
     State(api): State,
     access: ThreadAccess<PartnersWith<WriteRuns>>,
     LastEventId(last): LastEventId,
+    Keyed(request): Keyed,
     Query(query): Query<RunStreamQuery>,
-) -> Result<Followed, ApiError> {
+) -> Result<Once<Followed>, ApiError> {
     if let Some(cursor) = asked_to_go_on(query.after, last) {
         let cursor = cursor?;
         match api.store().get_run(&access.scope, cursor.run).await {
@@ -111,21 +115,26 @@ pub(crate) async fn run_stream(
             Ok(_) | Err(Error::RunNotFound) => return Err(Error::InvalidCursor.into()),
             Err(error) => return Err(error.into()),
         }
-        return resume(&api, &access.scope, access.app, cursor).await;
+        return resume(&api, &access.scope, access.app, cursor).await.map(Once::first);
     }
     let RunStreamQuery { overlap, debounce_ms, .. } = query;
     let options = RunQuery { overlap, debounce_ms }.options();
-    let watch = start(&api, &access, options).await?;
-    Ok(Followed::from_start(watch, api.settings().heartbeat))
+    let started = start(&api, &access, options, request).await?;
+    Ok(started.map(|watch| Followed::from_start(watch, api.settings().heartbeat)))
 }
 
 async fn start(
     api: &Api,
     access: &ThreadAccess<PartnersWith<WriteRuns>>,
     options: RunOptions,
-) -> Result<RunWatch, ApiError> {
+    request: Option<KeyedRequest>,
+) -> Result<Once<RunWatch>, ApiError> {
     count(api, &access.scope, access.app)?;
-    Ok(api.engine().start_with(&access.scope, access.app, access.thread, options).await?)
+    let (engine, scope, app, thread) = (api.engine(), &access.scope, access.app, access.thread);
+    Ok(match request {
+        Some(request) => engine.start_once(scope, app, thread, options, request).await?,
+        None => Once::first(engine.start_with(scope, app, thread, options).await?),
+    })
 }
 
 /// Counts one more run of whoever asks for it.

@@ -1,10 +1,12 @@
 //! Runs: the endpoints that have a thread answered, and those that show and stop runs.
 
 mod answer;
+mod ask;
 mod read;
 mod stream;
 
 pub(crate) use answer::{RunResponse, cancel_thread_run, count, outcome, run_stream, run_sync};
+pub(crate) use ask::create_run;
 pub(crate) use read::{cancel_run, get_run, list_runs, list_thread_runs, reply_to_run};
 pub(crate) use stream::run_events;
 

@@ -28,7 +28,8 @@ pub struct Violation {
 }
 
 impl Violation {
-    /// A violation of this type at a place: `loc` starts with `body`, `query` or `path`.
+    /// A violation of this type at a place: `loc` starts with `body`, `query`, `path` or
+    /// `header`.
     #[must_use]
     pub fn new(kind: &'static str, loc: Vec<Value>, msg: impl Into<String>) -> Self {
         Self { kind, loc, msg: msg.into(), input: Value::Null, ctx: None }

@@ -301,7 +301,7 @@ impl Field for ChangedSecret {
     }
 }
 
-/// A whole number of a query, from `MIN` to `MAX`; absent it is `DEFAULT`.
+/// A whole number, from `MIN` to `MAX`; absent it is `DEFAULT`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Int<const MIN: i64, const MAX: i64, const DEFAULT: i64>(pub(crate) i64);
 
@@ -332,7 +332,8 @@ impl Field for i64 {
     fn read(value: Option<&Value>, reader: &mut Reader<'_>) -> Option<Self> {
         const MSG: &str = "Input should be a valid integer, unable to parse string as an integer";
         let Some(value) = value else { return reader.missing() };
-        let number = value.as_str().and_then(|text| text.trim().parse().ok());
+        let written = || value.as_str().and_then(|text| text.trim().parse().ok());
+        let number = value.as_i64().or_else(written);
         number.or_else(|| reader.wrong("int_parsing", MSG, value))
     }
 }

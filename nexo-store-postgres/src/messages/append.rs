@@ -86,15 +86,34 @@ const ATTACH: &str = "
     update nexo_threads set subscriber_id = s.id from s where nexo_threads.id = $2";
 
 /// A message on its way into a thread.
-pub(super) struct Append<'a> {
-    pub(super) scope: &'a Scope,
-    pub(super) app: AppId,
-    pub(super) thread: ThreadId,
-    pub(super) id: MessageId,
-    pub(super) message: NewMessage,
+pub(crate) struct Append<'a> {
+    pub(crate) scope: &'a Scope,
+    pub(crate) app: AppId,
+    pub(crate) thread: ThreadId,
+    pub(crate) id: MessageId,
+    pub(crate) message: NewMessage,
 }
 
 impl Append<'_> {
+    /// Appends within a transaction of the caller's.
+    pub(crate) async fn within(&self, connection: &mut PgConnection) -> Result<Message> {
+        if let Some(row) = find(connection, self.query()).await? {
+            return read_message(&mut Columns::of(&row));
+        }
+        self.after_a_look(connection).await
+    }
+
+    /// The rare case: the thread is not there or may not be written to, which is the answer
+    /// then, or its subscriber has to be attached first.
+    async fn after_a_look(&self, connection: &mut PgConnection) -> Result<Message> {
+        if let Some(customer) = self.look(connection).await? {
+            self.attach(&customer, connection).await?;
+        }
+        let row =
+            find(connection, self.query()).await?.ok_or(Error::ThreadNotFound(self.thread))?;
+        read_message(&mut Columns::of(&row))
+    }
+
     fn query(&self) -> SqlQuery<'static> {
         let content = self.message.content.as_deref().map(storable);
         let preview = content.as_deref().map(preview);
@@ -146,17 +165,10 @@ impl PostgresStore {
         }
     }
 
-    /// The rare case: the thread is not there or may not be written to, which is the answer
-    /// then, or its subscriber has to be attached first.
     async fn append_after_a_look(&self, append: &Append<'_>) -> Result<Message> {
         let mut transaction = self.begin().await?;
-        if let Some(customer) = append.look(&mut transaction).await? {
-            append.attach(&customer, &mut transaction).await?;
-        }
-        let row = find(&mut transaction, append.query())
-            .await?
-            .ok_or(Error::ThreadNotFound(append.thread))?;
+        let message = append.after_a_look(&mut transaction).await?;
         commit(transaction).await?;
-        read_message(&mut Columns::of(&row))
+        Ok(message)
     }
 }

@@ -9,7 +9,7 @@ use nexo_core::{
 };
 use sqlx::postgres::PgRow;
 
-use self::append::Append;
+pub(crate) use self::append::Append;
 use crate::{PostgresStore, row::Columns, scoped};
 
 /// What read_message() reads, in its order.

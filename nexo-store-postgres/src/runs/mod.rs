@@ -3,6 +3,7 @@
 //! Whoever changes a run locks its thread first and the run second, everywhere, so that no
 //! two of them ever wait for each other.
 
+mod ask;
 mod claim;
 mod finish;
 mod list;
@@ -20,8 +21,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use nexo_core::{
     AgentId, AppId, ClaimRuns, Cursor, CursorPage, Error, Failure, FailureKind, FinishRun,
-    FinishedRun, MessageId, Result, Run, RunFilter, RunId, RunStart, RunState, RunStore, Scope,
-    ServerId, StartRun, StartedRun, Stop, SweepRuns, SweptRuns, ThreadId,
+    FinishedRun, Message, MessageId, NewMessage, Result, Run, RunFilter, RunId, RunStart, RunState,
+    RunStore, Scope, ServerId, StartRun, StartedRun, Stop, SweepRuns, SweptRuns, ThreadId,
 };
 use uuid::Uuid;
 
@@ -55,6 +56,15 @@ const GET: &str = concat!(
 impl RunStore for PostgresStore {
     async fn start_run(&self, scope: &Scope, start: StartRun) -> Result<StartedRun> {
         self.start(scope, start).await
+    }
+
+    async fn ask(
+        &self,
+        scope: &Scope,
+        message: NewMessage,
+        start: StartRun,
+    ) -> Result<(Message, StartedRun)> {
+        self.ask(scope, message, start).await
     }
 
     async fn claim_runs(&self, claim: ClaimRuns) -> Result<Vec<RunStart>> {

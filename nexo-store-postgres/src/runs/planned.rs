@@ -37,26 +37,32 @@ impl PostgresStore {
         scope: &Scope,
         wish: &StartRun,
     ) -> Result<StartedRun> {
-        match self.plan_and_do(scope, wish).await {
+        let mut transaction = self.begin().await?;
+        let started = match self.plan_and_do(&mut transaction, scope, wish).await {
             Err(error @ Error::ThreadNotFound(_)) => {
-                Err(self.missing(scope, wish.app, error).await)
+                drop(transaction);
+                return Err(self.missing(scope, wish.app, error).await);
             }
-            outcome => outcome,
-        }
+            outcome => outcome?,
+        };
+        commit(transaction).await?;
+        Ok(started)
     }
 
-    async fn plan_and_do(&self, scope: &Scope, wish: &StartRun) -> Result<StartedRun> {
-        let mut transaction = self.begin().await?;
-        let mut thread = lock(scope, wish.app, wish.thread, &mut transaction).await?;
+    pub(super) async fn plan_and_do(
+        &self,
+        connection: &mut PgConnection,
+        scope: &Scope,
+        wish: &StartRun,
+    ) -> Result<StartedRun> {
+        let mut thread = lock(scope, wish.app, wish.thread, connection).await?;
         if thread.thread.is_held_by_a_person() {
             return Err(Error::ThreadHeld(wish.thread));
         }
-        let asked = asked(wish, &mut transaction).await?;
+        let asked = asked(wish, connection).await?;
         let plan = wish.plan(&asked.config, asked.seq, &thread.standing, thread.now);
         make_way(&plan, &mut thread)?;
-        let started = self.step(plan.step, wish, &asked, thread, &mut transaction).await?;
-        commit(transaction).await?;
-        Ok(started)
+        self.step(plan.step, wish, &asked, thread, connection).await
     }
 
     async fn step(

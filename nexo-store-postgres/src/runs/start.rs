@@ -6,7 +6,7 @@ use nexo_core::{
     AppConfig, Error, JsonObject, Result, Run, RunStart, Scope, StartRun, StartedRun, Step,
     ThreadId,
 };
-use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, postgres::PgRow};
 
 use super::{
     load::{history, start_columns},
@@ -17,6 +17,7 @@ use crate::{
     PostgresStore, SqlQuery,
     agents::agent_columns,
     apps::app_columns,
+    find,
     messages::message_columns,
     row::{Columns, bounded, interval},
     scoped,
@@ -101,6 +102,21 @@ impl PostgresStore {
                 Some(run) => Ok(StartedRun::Standing(Box::new(run))),
                 None => self.start_as_planned(scope, &wish).await,
             },
+        }
+    }
+
+    /// Starts a run within a transaction of the caller's.
+    pub(crate) async fn start_within(
+        &self,
+        connection: &mut PgConnection,
+        scope: &Scope,
+        wish: StartRun,
+    ) -> Result<StartedRun> {
+        let wish = storable_wish(wish);
+        let row = find(connection, query(scope, &wish)).await?;
+        match self.read_outcome(&row.ok_or(Error::ThreadNotFound(wish.thread))?, wish.thread)? {
+            Outcome::Made(made) => Ok(StartedRun::Started(made)),
+            Outcome::Not(_) => self.plan_and_do(connection, scope, &wish).await,
         }
     }
 

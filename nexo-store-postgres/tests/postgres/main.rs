@@ -6,6 +6,7 @@ mod common;
 
 mod delivery_plans;
 mod failures;
+mod idempotency;
 mod lost_connections;
 mod migrations;
 mod plans;

@@ -3,13 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use nexo_core::{
-    AppStore as _, Error, MessageRange, MessageStore as _, NewThread, Result, RunStore as _, Scope,
-    StartedRun, Stop, SubscriberStore as _, ThreadStore as _,
+    AppStore as _, Error, IdempotencyStore as _, KeyedRequest, MessageRange, MessageStore as _,
+    NewMessage, NewThread, Result, Role, RunStore as _, Scope, StartedRun, Stop,
+    SubscriberStore as _, ThreadStore as _,
 };
 use sqlx::{PgPool, Row as _};
 use tokio::task::JoinSet;
 
-use crate::room::{Room, answer, claim, sweep};
+use crate::room::{Room, answer, claim, keyed, sweep};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn sixty_four_writers_leave_no_gap_in_a_thread() {
@@ -205,9 +206,11 @@ async fn converse(room: &Room) -> Result<()> {
     let customer = NewThread { customer_id: Some("bob".into()), ..NewThread::default() };
     let (thread, _) = room.store.create_thread(&scope, app, customer).await?;
     room.say("Hello").await?;
-    if let StartedRun::Started(start) = room.try_start().await? {
-        let finished = room.store.finish_run(answer(&start.run, "Hi")).await;
-        finished.map(drop).or_else(unless_gone)?;
+    for started in [room.try_start().await?, ask(room).await?] {
+        if let StartedRun::Started(start) = started {
+            let finished = room.store.finish_run(answer(&start.run, "Hi")).await;
+            finished.map(drop).or_else(unless_gone)?;
+        }
     }
     room.store.sweep_runs(sweep()).await?;
     for begun in room.store.claim_runs(claim()).await? {
@@ -216,6 +219,13 @@ async fn converse(room: &Room) -> Result<()> {
         room.store.hand_back_run(begun.run.id, begun.run.fence).await.or_else(unless_gone)?;
     }
     room.store.delete_thread(&scope, thread.id).await
+}
+
+/// Under one key for all, which each finds free again.
+async fn ask(room: &Room) -> Result<StartedRun> {
+    let request = KeyedRequest { lifetime: Duration::ZERO, ..keyed("shared") };
+    let hello = NewMessage::new(Role::User, "Hello");
+    Ok(room.store.ask_once(&room.scope(), hello, room.wish(), request).await?.made.1)
 }
 
 /// Somebody else may have been faster with the run.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use nexo_core::{
-    App, AppId, AppStore as _, ClaimRuns, FinishRun, Message, MessageStore as _, NewApp,
-    NewMessage, NewThread, OwnerId, Reply, Result, Role, Run, RunId, RunStart, RunState,
+    App, AppId, AppStore as _, ClaimRuns, FinishRun, KeyedRequest, Message, MessageStore as _,
+    NewApp, NewMessage, NewThread, OwnerId, Reply, Result, Role, Run, RunId, RunStart, RunState,
     RunStore as _, Scope, ServerId, StartRun, StartedRun, SweepRuns, SweptRuns, Thread, ThreadId,
     ThreadStore as _,
 };
@@ -81,6 +81,16 @@ impl Room {
             StartedRun::Started(start) => start,
             StartedRun::Standing(run) => panic!("{run:?} stands already"),
         }
+    }
+}
+
+/// A request with this key.
+pub(crate) fn keyed(key: &str) -> KeyedRequest {
+    KeyedRequest {
+        key: key.parse().unwrap(),
+        route: "POST /".into(),
+        body_sha256: [7; 32],
+        lifetime: Duration::from_secs(3_600),
     }
 }
 

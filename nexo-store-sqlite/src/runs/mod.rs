@@ -3,6 +3,7 @@
 //! What happens to a run is the core's to say: a step reads what stands, asks the core, and
 //! writes what it said. Only the writer does so, so nothing changes in between.
 
+mod ask;
 mod claim;
 mod finish;
 mod list;
@@ -19,14 +20,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use nexo_core::{
     AgentId, App, AppId, ClaimRuns, Cursor, CursorPage, Error, FinishRun, FinishedRun, Holder,
-    Result, Run, RunFilter, RunId, RunStart, RunStore, Scope, ServerId, StartRun, StartedRun, Stop,
-    SubscriberId, SweepRuns, SweptRuns, Thread,
+    Message, NewMessage, Result, Run, RunFilter, RunId, RunStart, RunStore, Scope, ServerId,
+    StartRun, StartedRun, Stop, SubscriberId, SweepRuns, SweptRuns, Thread,
 };
 use sqlx::SqliteConnection;
 
 pub(crate) use self::rows::read_failure;
 use crate::{SqliteStore, apps, columns::Columns, error};
 
+pub(crate) use self::{ask::ask, start::start};
 /// For the tests of the query plans.
 #[cfg(test)]
 pub(crate) use self::{
@@ -50,6 +52,16 @@ impl RunStore for SqliteStore {
     async fn start_run(&self, scope: &Scope, start: StartRun) -> Result<StartedRun> {
         let scope = scope.clone();
         self.write(move |tx| Box::pin(start::start(tx, scope, start))).await
+    }
+
+    async fn ask(
+        &self,
+        scope: &Scope,
+        message: NewMessage,
+        start: StartRun,
+    ) -> Result<(Message, StartedRun)> {
+        let scope = scope.clone();
+        self.write(move |tx| Box::pin(ask(tx, scope, message, start))).await
     }
 
     async fn claim_runs(&self, claim: ClaimRuns) -> Result<Vec<RunStart>> {

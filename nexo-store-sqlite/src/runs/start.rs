@@ -15,7 +15,8 @@ struct Asked {
     message: Message,
 }
 
-pub(super) async fn start(
+/// Starts a run, or finds the one that answers already.
+pub(crate) async fn start(
     mut tx: Tx<'_>,
     scope: Scope,
     wish: StartRun,

@@ -90,9 +90,14 @@ async fn a_thread_that_a_person_holds_starts_no_run() {
     let (store, start, _directory) = asked().await;
     execute(&store, "update nexo_threads set holder_human = 'someone'").await;
 
-    let refused = store.start_run(&EVERYTHING, start).await;
+    let asked = store.ask(&EVERYTHING, NewMessage::new(Role::User, "hello"), start.clone()).await;
+    let refused = store.start_run(&EVERYTHING, start.clone()).await;
 
+    assert!(matches!(asked, Err(Error::ThreadHeld(_))));
     assert!(matches!(refused, Err(Error::ThreadHeld(_))));
+    let (app, thread, all) = (start.app, start.thread, MessageRange::After(0));
+    let said = store.list_messages(&EVERYTHING, app, thread, all, 10).await.unwrap();
+    assert_eq!(said.len(), 1);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod agents;
 mod apps;
 mod deliveries;
+mod idempotency;
 mod keys;
 mod messages;
 mod paging;
@@ -202,6 +203,24 @@ suite! { $
         settings_pinned_at_once_are_the_same_for_all,
         a_server_may_report_in_any_order,
         pruning_leaves_live_servers_alone,
+    }
+    idempotency {
+        a_message_with_a_key_is_appended_once,
+        a_thread_with_a_key_is_created_once,
+        a_run_with_a_key_is_started_once,
+        a_key_names_the_run_that_was_joined,
+        what_is_said_is_answered_in_the_same_step,
+        what_is_said_on_a_busy_thread_waits_its_turn,
+        where_an_answer_is_refused_nothing_is_said,
+        a_question_with_a_key_is_asked_once,
+        a_hundred_requests_at_once_with_one_key_have_one_effect,
+        a_key_of_another_request_is_refused,
+        keys_of_two_apps_do_not_meet,
+        a_request_that_failed_leaves_no_key,
+        what_a_key_made_is_found_from_within_its_scope_only,
+        what_a_key_made_and_is_gone_is_not_made_again,
+        a_key_that_is_too_old_is_free,
+        old_keys_are_pruned_by_slices_the_oldest_first,
     }
     races {
         a_thread_may_be_deleted_while_it_is_used,

@@ -54,6 +54,7 @@ impl AppRow {
             customers: HashMap::new(),
             subscribers: BTreeSet::new(),
             threads: BTreeSet::new(),
+            requests: HashMap::new(),
             app,
         };
         row.renew_keys(row.app.created_at);

@@ -20,7 +20,7 @@ impl State {
         let message = Message {
             id: MessageId::new(),
             thread,
-            seq: i64::try_from(row.messages.len()).unwrap_or(i64::MAX).saturating_add(1),
+            seq: row.next_seq(),
             role: new.role,
             content: new.content,
             content_json: new.content_json,
@@ -30,6 +30,31 @@ impl State {
         self.messages.insert(message.id, (thread, message.seq));
         self.change_thread(thread, |thread| thread.touch(now));
         message
+    }
+
+    /// Appends a message to a thread that may not be there, or not be written to.
+    pub(super) fn say(
+        &mut self,
+        scope: &Scope,
+        app: AppId,
+        thread: ThreadId,
+        message: NewMessage,
+        now: Timestamp,
+    ) -> Result<Message> {
+        let row = self.thread_in(scope, app, thread)?;
+        row.takes(&message)?;
+        let now = now.max(row.thread.updated_at);
+        if message.role == Role::User {
+            self.hear_customer(thread, now);
+        }
+        Ok(self.append(thread, message, now))
+    }
+
+    /// A message that lies in the scope.
+    pub(super) fn message(&self, scope: &Scope, message: MessageId) -> Result<Message> {
+        let (thread, seq) = *self.messages.get(&message).ok_or(Error::MessageNotFound)?;
+        let row = self.thread(scope, thread).map_err(|_| Error::MessageNotFound)?;
+        row.message(seq).cloned().ok_or(Error::MessageNotFound)
     }
 
     /// The customer has said something. A thread that was made before there were subscribers
@@ -50,6 +75,19 @@ impl State {
 }
 
 impl ThreadRow {
+    /// The number of the next message.
+    pub(super) fn next_seq(&self) -> i64 {
+        i64::try_from(self.messages.len()).unwrap_or(i64::MAX).saturating_add(1)
+    }
+
+    /// Whether the message may go to this thread.
+    pub(super) fn takes(&self, message: &NewMessage) -> Result<()> {
+        if self.thread.status == ThreadStatus::Deleted && !message.to_deleted {
+            return Err(Error::Conflict("the thread is deleted"));
+        }
+        Ok(())
+    }
+
     /// Up to `limit` of the newest messages with a `seq` below `before`.
     pub(super) fn newest(&self, before: Option<i64>, limit: u32) -> &[Message] {
         let end = before.map_or(self.messages.len(), |before| self.index(before.saturating_sub(1)));
@@ -93,17 +131,7 @@ impl MessageStore for MemoryStore {
         thread: ThreadId,
         message: NewMessage,
     ) -> Result<Message> {
-        self.step(|state, now| {
-            let row = state.thread_in(scope, app, thread)?;
-            if row.thread.status == ThreadStatus::Deleted && !message.to_deleted {
-                return Err(Error::Conflict("the thread is deleted"));
-            }
-            let now = now.max(row.thread.updated_at);
-            if message.role == Role::User {
-                state.hear_customer(thread, now);
-            }
-            Ok(state.append(thread, message, now))
-        })
+        self.step(|state, now| state.say(scope, app, thread, message, now))
     }
 
     async fn list_messages(
@@ -125,11 +153,7 @@ impl MessageStore for MemoryStore {
     }
 
     async fn get_message(&self, scope: &Scope, message: MessageId) -> Result<Message> {
-        self.step(|state, _| {
-            let (thread, seq) = *state.messages.get(&message).ok_or(Error::MessageNotFound)?;
-            let row = state.thread(scope, thread).map_err(|_| Error::MessageNotFound)?;
-            row.message(seq).cloned().ok_or(Error::MessageNotFound)
-        })
+        self.step(|state, _| state.message(scope, message))
     }
 }
 

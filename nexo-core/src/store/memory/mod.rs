@@ -3,6 +3,7 @@
 mod accounts;
 mod apps;
 mod deliveries;
+mod idempotency;
 mod messages;
 mod replays;
 mod runs;

@@ -37,7 +37,12 @@ fn spoken(reply: Reply) -> NewMessage {
 }
 
 impl State {
-    fn start_run(&mut self, scope: &Scope, wish: &StartRun, now: Timestamp) -> Result<StartedRun> {
+    pub(super) fn start_run(
+        &mut self,
+        scope: &Scope,
+        wish: &StartRun,
+        now: Timestamp,
+    ) -> Result<StartedRun> {
         let app = &self.app(scope, wish.app)?.app;
         let row = self.thread_in(scope, wish.app, wish.thread)?;
         if row.thread.is_held_by_a_person() {
@@ -75,6 +80,31 @@ impl State {
                 Ok(StartedRun::Started(Box::new(self.begin(run, &claim, now)?)))
             }
         }
+    }
+
+    /// Nothing can be taken back here, so whether the run would be refused is found out before
+    /// anything is said.
+    pub(super) fn ask(
+        &mut self,
+        scope: &Scope,
+        message: NewMessage,
+        wish: &StartRun,
+        now: Timestamp,
+    ) -> Result<(Message, StartedRun)> {
+        let app = self.app(scope, wish.app)?;
+        let row = self.thread_in(scope, wish.app, wish.thread)?;
+        row.takes(&message)?;
+        if row.thread.is_held_by_a_person() {
+            return Err(Error::ThreadHeld(wish.thread));
+        }
+        let config = AppConfig::read(&app.app.config);
+        match wish.plan(&config, row.next_seq(), &self.standing(row), now).step {
+            Step::Refuse => return Err(Error::RunActive(wish.thread)),
+            Step::Start => drop(app.agent(holder(&row.thread, &app.app))?),
+            _ => {}
+        }
+        let said = self.say(scope, wish.app, wish.thread, message, now)?;
+        Ok((said, self.start_run(scope, wish, now)?))
     }
 
     /// A run that is there, by an id that another row holds.
@@ -233,6 +263,15 @@ impl RunStore for MemoryStore {
         self.step(|state, now| state.start_run(scope, &start, now))
     }
 
+    async fn ask(
+        &self,
+        scope: &Scope,
+        message: NewMessage,
+        start: StartRun,
+    ) -> Result<(Message, StartedRun)> {
+        self.step(|state, now| state.ask(scope, message, &start, now))
+    }
+
     async fn claim_runs(&self, claim: ClaimRuns) -> Result<Vec<RunStart>> {
         self.step(|state, now| {
             let limit = usize::try_from(claim.limit).unwrap_or(usize::MAX);
@@ -374,8 +413,8 @@ mod tests {
             Self { store, app, thread }
         }
 
-        async fn start(&self) -> Result<StartedRun> {
-            let start = StartRun {
+        fn wish(&self) -> StartRun {
+            StartRun {
                 run: RunId::new(),
                 app: self.app,
                 thread: self.thread,
@@ -385,8 +424,11 @@ mod tests {
                 overlap: None,
                 debounce: None,
                 message_seq: None,
-            };
-            self.store.start_run(&Scope::Everything, start).await
+            }
+        }
+
+        async fn start(&self) -> Result<StartedRun> {
+            self.store.start_run(&Scope::Everything, self.wish()).await
         }
 
         fn change(&self, change: impl FnOnce(&mut Thread)) {
@@ -399,8 +441,13 @@ mod tests {
         let room = Room::new().await;
 
         room.change(|thread| thread.holder = Holder::Human("ann".into()));
+        let hello = NewMessage::new(Role::User, "Hello?");
+        let asked = room.store.ask(&Scope::Everything, hello, room.wish()).await;
 
+        assert!(matches!(asked, Err(Error::ThreadHeld(_))));
         assert!(matches!(room.start().await, Err(Error::ThreadHeld(_))));
+        let said = room.store.step(|state, _| state.found_thread(room.thread).messages.len());
+        assert_eq!(said, 1);
     }
 
     #[tokio::test]

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::accounts::Accounts;
 use crate::{
-    Agent, App, AppId, AppKey, Delivery, Error, Message, MessageId, OwnerId, Replay, ReplayId,
-    Result, Run, RunId, Scope, ServerId, Subscriber, SubscriberId, Thread, ThreadId, Timestamp,
+    Agent, App, AppId, AppKey, Delivery, Error, IdempotencyKey, Made, Message, MessageId, OwnerId,
+    Replay, ReplayId, Result, Run, RunId, Scope, ServerId, Subscriber, SubscriberId, Thread,
+    ThreadId, Timestamp,
 };
 
 /// The order of threads in a list, read backwards.
@@ -40,6 +41,15 @@ pub(super) struct AppRow {
     pub(super) customers: HashMap<String, SubscriberId>,
     pub(super) subscribers: BTreeSet<SubscriberKey>,
     pub(super) threads: BTreeSet<ThreadKey>,
+    /// What requests with a key made.
+    pub(super) requests: HashMap<IdempotencyKey, RequestRow>,
+}
+
+pub(super) struct RequestRow {
+    pub(super) route: String,
+    pub(super) body_sha256: [u8; 32],
+    pub(super) made: Made,
+    pub(super) created_at: Timestamp,
 }
 
 pub(super) struct SubscriberRow {

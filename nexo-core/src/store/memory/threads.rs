@@ -68,6 +68,22 @@ fn greeting(text: String) -> NewMessage {
 }
 
 impl State {
+    pub(super) fn create_thread(
+        &mut self,
+        scope: &Scope,
+        app: AppId,
+        new: NewThread,
+        now: Timestamp,
+    ) -> Result<(Thread, Option<Message>)> {
+        self.app(scope, app)?;
+        let text = new.greeting.clone();
+        let thread = Thread::make(app, new, now);
+        let id = thread.id;
+        self.insert_thread(thread, now);
+        let message = text.map(|text| self.append(id, greeting(text), now));
+        Ok((self.found_thread(id).thread.clone(), message))
+    }
+
     fn insert_thread(&mut self, thread: Thread, now: Timestamp) {
         let (id, app, customer) = (thread.id, thread.app, thread.customer());
         self.owning_app(app).threads.insert(thread_key(&thread));
@@ -126,15 +142,7 @@ impl ThreadStore for MemoryStore {
         app: AppId,
         thread: NewThread,
     ) -> Result<(Thread, Option<Message>)> {
-        self.step(|state, now| {
-            state.app(scope, app)?;
-            let text = thread.greeting.clone();
-            let thread = Thread::make(app, thread, now);
-            let id = thread.id;
-            state.insert_thread(thread, now);
-            let message = text.map(|text| state.append(id, greeting(text), now));
-            Ok((state.found_thread(id).thread.clone(), message))
-        })
+        self.step(|state, now| state.create_thread(scope, app, thread, now))
     }
 
     async fn get_thread(&self, scope: &Scope, thread: ThreadId) -> Result<Thread> {
