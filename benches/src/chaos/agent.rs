@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
+    sync::Notify,
     task::JoinHandle,
 };
 
@@ -31,6 +32,7 @@ const STREAM_HEAD: &str =
 pub(crate) struct Agent {
     pub(crate) address: SocketAddr,
     hanging: Arc<AtomicUsize>,
+    release: Arc<Notify>,
     listening: JoinHandle<()>,
 }
 
@@ -39,10 +41,16 @@ impl Agent {
     pub(crate) async fn start(history: &Arc<History>) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let hanging = Arc::default();
-        let desk = Desk { history: Arc::clone(history), hanging: Arc::clone(&hanging) };
+        let desk =
+            Desk { history: Arc::clone(history), hanging: Arc::default(), release: Arc::default() };
+        let (hanging, release) = (Arc::clone(&desk.hanging), Arc::clone(&desk.release));
         let listening = tokio::spawn(desk.listen(listener));
-        Ok(Self { address, hanging, listening })
+        Ok(Self { address, hanging, release, listening })
+    }
+
+    /// Breaks off the calls that hang.
+    pub(crate) fn let_go(&self) {
+        self.release.notify_waiters();
     }
 
     /// How many calls wait for an answer that never comes.
@@ -61,6 +69,7 @@ impl Drop for Agent {
 struct Desk {
     history: Arc<History>,
     hanging: Arc<AtomicUsize>,
+    release: Arc<Notify>,
 }
 
 /// A turn, as far as it is of interest.
@@ -95,16 +104,20 @@ impl Desk {
             let script = manner.and_then(|manner| Script::new(manner, &turn.run, turn.attempt));
             match script {
                 Some(script) => self.answer(&turn, script, &mut stream).await?,
-                None => self.hang(&mut stream).await,
+                None => return self.hang(&mut stream).await,
             }
         }
         Ok(())
     }
 
-    async fn hang(&self, stream: &mut BufReader<TcpStream>) {
+    async fn hang(&self, stream: &mut BufReader<TcpStream>) -> io::Result<()> {
         self.hanging.fetch_add(1, Ordering::Relaxed);
-        let _ = stream.read_u8().await;
+        let gone = tokio::select! {
+            gone = stream.read_u8() => gone.map(drop),
+            () = self.release.notified() => Ok(()),
+        };
         self.hanging.fetch_sub(1, Ordering::Relaxed);
+        gone
     }
 
     async fn answer(

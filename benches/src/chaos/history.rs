@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     fs::File,
     io::{self, BufWriter, Write},
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -19,7 +19,6 @@ use serde_json::{Value, json};
 #[derive(Debug)]
 pub(crate) struct History {
     dawn: Instant,
-    pub(crate) path: PathBuf,
     file: Mutex<BufWriter<File>>,
     facts: Mutex<Facts>,
 }
@@ -113,8 +112,7 @@ impl History {
     /// One that is written to this file.
     pub(crate) fn new(path: &Path) -> io::Result<Self> {
         let file = Mutex::new(BufWriter::new(File::create(path)?));
-        let (dawn, path) = (Instant::now(), path.to_owned());
-        Ok(Self { dawn, path, file, facts: Mutex::default() })
+        Ok(Self { dawn: Instant::now(), file, facts: Mutex::default() })
     }
 
     pub(crate) fn now(&self) -> Duration {

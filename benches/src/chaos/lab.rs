@@ -1,6 +1,6 @@
 //! The laboratory: what the experiments run on, and how much of it.
 
-use std::{env, io, path::PathBuf, str::FromStr, time::Duration};
+use std::{env, fs, io, path::PathBuf, str::FromStr, time::Duration};
 
 use crate::database::Database;
 
@@ -12,6 +12,10 @@ pub(crate) struct Lab {
     pub(crate) database: Database,
     /// Where histories, logs and the servers' own files go.
     pub(crate) dir: PathBuf,
+    /// What all servers keep for themselves: they have to have the same secrets.
+    pub(crate) data: PathBuf,
+    /// Where it is noted which processes there are.
+    pub(crate) processes: PathBuf,
     /// The only experiments to do, if any are named.
     only: Vec<String>,
     /// How many times a server is killed.
@@ -33,6 +37,7 @@ pub(crate) struct Lab {
 impl Lab {
     /// Reads the settings.
     pub(crate) fn from_env() -> io::Result<Self> {
+        let dir = PathBuf::from(needed("CHAOS_DIR")?);
         let seconds =
             |name, default| Ok::<_, io::Error>(Duration::from_secs(number(name, default)?));
         Ok(Self {
@@ -41,7 +46,9 @@ impl Lab {
                 url: needed("TEST_DATABASE_URL")?,
                 control: needed("TEST_DATABASE_CONTROL")?.into(),
             },
-            dir: needed("CHAOS_DIR")?.into(),
+            data: dir.join("data"),
+            processes: dir.join("processes"),
+            dir,
             only: names(&env::var("CHAOS_ONLY").unwrap_or_default()),
             kills: number("CHAOS_KILLS", 100)?,
             zombies: number("CHAOS_ZOMBIES", 50)?,
@@ -51,6 +58,13 @@ impl Lab {
             copies: number("CHAOS_COPIES", 100)?,
             deadline: seconds("CHAOS_DEADLINE_SECONDS", 14 * 60)?,
         })
+    }
+
+    /// The same, with a folder of its own for an experiment.
+    pub(crate) fn room(&self, experiment: &str) -> io::Result<Self> {
+        let dir = self.dir.join(experiment);
+        fs::create_dir_all(&dir)?;
+        Ok(Self { dir, ..self.clone() })
     }
 
     pub(crate) fn wants(&self, experiment: &str) -> bool {

@@ -11,18 +11,24 @@ mod agent;
 mod call;
 mod customer;
 mod database;
+mod drains;
 mod events;
 mod fleet;
 mod history;
+mod hung;
 mod judge;
+mod keys;
 mod kills;
 mod lab;
+mod outages;
 mod reader;
 mod remains;
 mod report;
 mod script;
 mod server;
+mod takeover;
 mod world;
+mod zombies;
 
 use std::{future::Future, io, process::ExitCode};
 
@@ -53,7 +59,14 @@ async fn main() -> ExitCode {
 async fn experiments() -> io::Result<bool> {
     let lab = Lab::from_env()?;
     let course = Course { deadline: Instant::now() + lab.deadline, lab: &lab };
-    let reports = [course.follow("kills", kills::kills(&lab)).await];
+    let reports = [
+        course.follow("kills", kills::kills(&lab)).await,
+        course.follow("zombies", zombies::zombies(&lab)).await,
+        course.follow("outages", outages::outages(&lab)).await,
+        course.follow("hung", hung::hung(&lab)).await,
+        course.follow("drains", drains::drains(&lab)).await,
+        course.follow("keys", keys::keys(&lab)).await,
+    ];
     let reports: Vec<Report> = reports.into_iter().flatten().collect();
     reports.iter().for_each(Report::print);
     Ok(reports.iter().all(Report::holds))

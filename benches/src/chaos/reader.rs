@@ -60,7 +60,7 @@ impl Reader {
 
     /// Reads over one connection. Gives whether that was to the end.
     async fn connect(&mut self) -> bool {
-        if self.is_unsure {
+        if self.is_unsure && !self.world.knows_keys {
             self.look_for_run().await;
         }
         let world = Arc::clone(&self.world);
@@ -94,7 +94,7 @@ impl Reader {
         (self.world.path(&self.thread, "run/stream"), starts)
     }
 
-    /// Asking again would have the message answered again, if its run has ended meanwhile.
+    /// Without a key, asking again would have the message answered again, if its run has ended meanwhile.
     async fn look_for_run(&mut self) {
         let runs = self.world.get(&self.world.path(&self.thread, "runs?limit=10")).await;
         let mut runs = runs["items"].as_array().into_iter().flatten();

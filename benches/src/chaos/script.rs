@@ -5,6 +5,8 @@ use std::time::Duration;
 /// How an agent answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
+    /// With JSON, at once.
+    Prompt,
     /// With JSON, soon.
     Json,
     /// With JSON, after a while.
@@ -18,10 +20,12 @@ pub(crate) enum Manner {
 }
 
 impl Manner {
-    const ALL: [Self; 5] = [Self::Json, Self::Slow, Self::Stream, Self::Tale, Self::Hang];
+    const ALL: [Self; 6] =
+        [Self::Prompt, Self::Json, Self::Slow, Self::Stream, Self::Tale, Self::Hang];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
+            Self::Prompt => "prompt",
             Self::Json => "json",
             Self::Slow => "slow",
             Self::Stream => "stream",
@@ -34,6 +38,11 @@ impl Manner {
     pub(crate) fn of(message: &str) -> Option<Self> {
         let word = message.split(' ').next()?;
         Self::ALL.into_iter().find(|manner| manner.as_str() == word)
+    }
+
+    /// What customers like to hear who have time.
+    pub(crate) fn long() -> Self {
+        if rand::random_bool(0.5) { Self::Tale } else { Self::any() }
     }
 
     /// What most customers want: to see something, and some of them something else.
@@ -58,6 +67,7 @@ impl Script {
     /// answered sooner: its server should not be lost again, or it would be given up.
     pub(crate) fn new(manner: Manner, run: &str, attempt: i32) -> Option<Self> {
         let (count, longest) = match manner {
+            Manner::Prompt => (1, 2),
             Manner::Json => (1, 1_000),
             Manner::Slow => (1, 5_000),
             Manner::Stream => (20, 300),
@@ -65,7 +75,7 @@ impl Script {
             Manner::Hang => return None,
         };
         let longest = if attempt > 1 { longest / 10 } else { longest };
-        let pieces = (0..count).map(|number| (pause(longest), piece(run, attempt, number)));
+        let pieces = (0..count).map(|number| (pause(longest.max(2)), piece(run, attempt, number)));
         Some(Self { is_stream: count > 1, pieces: pieces.collect() })
     }
 }

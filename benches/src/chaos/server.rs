@@ -70,7 +70,7 @@ impl Server {
             .arg("serve")
             .current_dir(&self.lab.dir)
             .env("DATABASE_URL", &self.lab.database.url)
-            .env("DATA_DIR", self.lab.dir.join("data"))
+            .env("DATA_DIR", &self.lab.data)
             .env("PORT", port)
             .env("BACKEND_URL", &self.address)
             .envs([("RATE_LIMITS", "off"), ("WEBHOOK_ALLOW_LOOPBACK", "on")])
@@ -85,8 +85,7 @@ impl Server {
 
     /// So that the script that started us can end it if we are not let end it ourselves.
     fn note_process(&self, child: &Child) -> io::Result<()> {
-        let path = self.lab.dir.join("processes");
-        let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+        let mut file = OpenOptions::new().create(true).append(true).open(&self.lab.processes)?;
         writeln!(file, "{}", child.id().unwrap_or_default())
     }
 

@@ -1,8 +1,10 @@
 //! What an experiment happens in: servers, agents, an app, and those who talk.
 
 use std::{
+    fmt::Display,
     future::Future,
     io,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -46,6 +48,8 @@ pub(crate) struct World {
     pub(crate) app: String,
     /// Whether the servers know idempotency keys.
     pub(crate) knows_keys: bool,
+    /// Where the servers' logs are.
+    pub(crate) dir: PathBuf,
     is_quiet: AtomicBool,
 }
 
@@ -58,13 +62,15 @@ impl World {
         servers: usize,
         settings: &[(&'static str, &str)],
     ) -> io::Result<Self> {
-        let history = Arc::new(History::new(&lab.dir.join(format!("{name}.jsonl")))?);
-        let fleet = Fleet::start(lab, servers, settings).await?;
+        let lab = lab.room(name)?;
+        let history = Arc::new(History::new(&lab.dir.join("history.jsonl"))?);
+        let fleet = Fleet::start(&lab, servers, settings).await?;
         let agent = Agent::start(&history).await?;
         let caller = Caller::new(&account::sign_up(fleet.any(), name).await?);
         let app = create_app(fleet.any(), &caller, &agent).await?;
-        let is_quiet = AtomicBool::new(false);
-        let mut world = Self { fleet, agent, history, caller, app, knows_keys: false, is_quiet };
+        let (dir, is_quiet) = (lab.dir, AtomicBool::new(false));
+        let mut world =
+            Self { dir, fleet, agent, history, caller, app, knows_keys: false, is_quiet };
         world.knows_keys = world.try_keys().await?;
         Ok(world)
     }
@@ -137,15 +143,17 @@ impl World {
         }
     }
 
-    /// Does something to a server, and writes it down.
+    /// Does something to a server or the database, and writes it down.
     pub(crate) async fn fault<T>(
         &self,
         what: &str,
-        server: usize,
+        to: impl Display,
         fault: impl Future<Output = io::Result<T>>,
     ) -> io::Result<T> {
-        self.history.note(what, json!({"server": server}));
-        fault.await
+        self.history.note(what, json!({"to": to.to_string()}));
+        let done = fault.await;
+        self.history.note(&format!("{what}: done"), json!({"to": to.to_string()}));
+        done
     }
 
     /// Has everybody come to an end, and judges what happened by what is left of it.
@@ -165,7 +173,7 @@ impl World {
     }
 
     /// Waits until no run is under way.
-    async fn rest(&self) {
+    pub(crate) async fn rest(&self) {
         let path = format!("/apps/{}/runs?state=queued,running,waiting&limit=1", self.app);
         while self.get(&path).await["items"].as_array().is_none_or(|items| !items.is_empty()) {
             sleep(ASK_EVERY).await;
@@ -173,7 +181,8 @@ impl World {
     }
 }
 
-async fn create_app(server: &str, caller: &Caller, agent: &Agent) -> io::Result<String> {
+/// Makes an app that our agents answer for.
+pub(crate) async fn create_app(server: &str, caller: &Caller, agent: &Agent) -> io::Result<String> {
     let mut client = Client::connect(server, Some(&caller.token)).await?;
     let app = client.send("POST", "/apps/", r#"{"name":"chaos"}"#).await?.json()?;
     let app = text(&app["id"])?;
