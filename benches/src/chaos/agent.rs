@@ -100,9 +100,10 @@ impl Desk {
         stream.set_nodelay(true)?;
         let mut stream = BufReader::new(stream);
         while let Some(turn) = read_turn(&mut stream).await? {
-            let manner = turn.message().as_deref().and_then(Manner::of);
-            let script = manner.and_then(|manner| Script::new(manner, &turn.run, turn.attempt));
-            match script {
+            let Some(manner) = turn.message().as_deref().and_then(Manner::of) else {
+                return Ok(());
+            };
+            match Script::new(manner, &turn.run, turn.attempt) {
                 Some(script) => self.answer(&turn, script, &mut stream).await?,
                 None => return self.hang(&mut stream).await,
             }

@@ -88,7 +88,7 @@ async fn converse(mut client: Client, thread: String) -> io::Result<[Vec<Duratio
     let messages = format!("{thread}/messages");
     let (latest, run) = (format!("{messages}?limit=50"), format!("{thread}/run"));
     let requests = [
-        ("POST", messages, json!({"content": "prompt, please"}).to_string()),
+        ("POST", messages, json!({"content": "prompt please"}).to_string()),
         ("GET", latest, String::new()),
         ("POST", run, String::new()),
     ];

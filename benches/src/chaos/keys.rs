@@ -22,7 +22,7 @@ pub(crate) async fn keys(lab: &Lab) -> io::Result<Report> {
     let (mut answers, mut messages, mut runs) = (0, 0, 0);
     for _ in 0..ROUNDS {
         let thread = world.create_thread().await?;
-        let body = json!({"content": "json, once"}).to_string();
+        let body = json!({"content": "json once"}).to_string();
         answers += send(&world, lab.copies, &world.path(&thread, "messages"), &body).await?;
         answers += send(&world, lab.copies, &world.path(&thread, "run"), "").await?;
         let stored = world.get(&world.path(&thread, "messages?limit=200")).await;

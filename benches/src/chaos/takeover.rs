@@ -20,14 +20,15 @@ pub(crate) fn until_asked_again(facts: &Facts) -> Vec<Duration> {
     cut(facts).filter_map(again).collect()
 }
 
-/// How long it took until readers of those runs saw anything new: that it begins again, or its end.
+/// How long it took until readers of those runs saw anything of the next attempt: that it
+/// begins, or its end. Nobody sees one whose server is gone as well before it says a word.
 pub(crate) fn until_seen(facts: &Facts) -> Vec<Duration> {
     let readings = facts.readings.iter().map(|reading| (reading.run.as_str(), reading));
     let readings: HashMap<_, _> = readings.collect();
     let seen = |(run, attempt, at)| {
         let reading = readings.get(run)?;
-        let later = reading.attempts.iter().find(|(it, _)| *it > attempt).map(|(_, at)| *at);
-        Some(later.unwrap_or(reading.ended).saturating_sub(at))
+        let (_, seen) = reading.attempts.iter().find(|(it, _)| *it == attempt + 1)?;
+        Some(seen.saturating_sub(at))
     };
     cut(facts).filter_map(seen).collect()
 }

@@ -80,7 +80,7 @@ impl World {
         let path = self.path(&self.create_thread().await?, "messages");
         let mut client = Client::connect(self.fleet.any(), Some(&self.caller.token)).await?;
         client = client.with_header("idempotency-key", &path);
-        let body = json!({"content": "json, but nobody is asked"}).to_string();
+        let body = json!({"content": "json but nobody is asked"}).to_string();
         let first = client.send("POST", &path, &body).await?.json()?;
         Ok(first["id"] == client.send("POST", &path, &body).await?.json()?["id"])
     }
