@@ -1,5 +1,8 @@
 //! Judges a history by what is left of it.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 
 use crate::{
@@ -14,6 +17,8 @@ const MOST_ATTEMPTS: i32 = 3;
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) acknowledged: usize,
+    /// The messages of which nobody was told whether they were taken.
+    pub(crate) unknown: usize,
     pub(crate) replies: usize,
     pub(crate) runs: usize,
     pub(crate) readings: usize,
@@ -48,6 +53,7 @@ pub(crate) fn judge(facts: &Facts, remains: &Remains, knows_keys: bool) -> Verdi
     let is_given_up = |run: &&Run| given_up(run);
     let verdict = Verdict {
         acknowledged: facts.sent.iter().filter(|it| is_stored(&it.outcome)).count(),
+        unknown: facts.sent.iter().filter(|it| it.outcome == Outcome::Unknown).count(),
         replies: remains.messages.iter().filter(|it| it.role == "assistant").count(),
         runs: remains.runs.len(),
         readings: facts.readings.len(),

@@ -23,10 +23,9 @@ pub(crate) async fn outages(lab: &Lab) -> io::Result<Report> {
     let talking = world.talk(CUSTOMERS, Speaking::any).await?;
     let probes = Probes::start(&world).await?;
     let until = Instant::now() + lab.outages;
-    let (mut returns, mut fast) = (Vec::new(), 0);
-    while timeout_at(until, sleep(pause())).await.is_ok() {
-        let manner = if rand::random_bool(0.5) { Manner::Fast } else { Manner::Immediate };
-        fast += usize::from(matches!(manner, Manner::Fast));
+    let mut returns = Vec::new();
+    let mut manners = [Manner::Immediate, Manner::Fast].into_iter().cycle();
+    while let (Ok(()), Some(manner)) = (timeout_at(until, sleep(pause())).await, manners.next()) {
         let restart = lab.database.restart(manner);
         world.fault("restart", format!("{manner:?}"), restart).await?;
         returns.push(world.history.now());
@@ -35,8 +34,7 @@ pub(crate) async fn outages(lab: &Lab) -> io::Result<Report> {
     let successes = probes.end();
     let verdict = world.judge(talking).await;
     let (count, seconds) = (returns.len(), lab.outages.as_secs());
-    let title = format!("PostgreSQL restarted {count} times, {fast} of them fast, in {seconds} s");
-    let mut report = Report::new(title);
+    let mut report = Report::new(format!("PostgreSQL restarted {count} times in {seconds} s"));
     report.verdict(&verdict);
     let firsts = first_successes(&returns, &successes);
     report.promise(

@@ -62,6 +62,7 @@ impl Report {
             let broken = verdict.broken(promise);
             self.promise(name, format!("{broken} of {count}"), broken == 0 && count > 0);
         }
+        self.figure("messages of which nobody was told", verdict.unknown);
         let answers = verdict.broken(Promise::Answers);
         self.promise("answers that nobody can do anything with", answers, answers == 0);
         let shown = verdict.wrongs.iter().take(SHOWN);
