@@ -40,7 +40,7 @@ impl Customer {
 
     /// Says something. Whoever has a key for it repeats it until it is clear what came of it.
     async fn say(&self, text: String) -> Outcome {
-        let key = format!("{}/{text}", self.thread);
+        let key = format!("{}/{}", self.thread, text.replace(' ', "-"));
         let mut outcome = self.send(&text, &key).await;
         while outcome == Outcome::Unknown && self.world.knows_keys && !self.world.is_quiet() {
             sleep(Duration::from_millis(250)).await;

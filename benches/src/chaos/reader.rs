@@ -65,12 +65,13 @@ impl Reader {
         }
         let world = Arc::clone(&self.world);
         let (path, starts) = self.path();
-        let key = format!("answer {}", self.reading.message);
-        let mut headers = vec![("idempotency-key", key.as_str())];
-        if let Some(cursor) = &self.cursor {
-            headers = vec![("last-event-id", cursor)];
-        }
-        let opened = world.caller.open(world.fleet.any(), &headers, &path).await;
+        let key = format!("answer-{}", self.reading.message);
+        let headers: &[(&str, &str)] = match &self.cursor {
+            Some(cursor) => &[("last-event-id", cursor)],
+            None if starts => &[("idempotency-key", &key)],
+            None => &[],
+        };
+        let opened = world.caller.open(world.fleet.any(), headers, &path).await;
         if starts && !matches!(opened, Err(Trouble::Refused)) {
             world.history.asked(&self.reading.message);
             self.is_unsure = true;
