@@ -6,7 +6,7 @@ OPENAPI_OUTPUT_FILE ?= target/openapi.json
 COMPOSE ?= docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help run test verify bench test-examples seed migrate openapi ui lint fmt tools services-up services-down
+.PHONY: help run test verify bench chaos test-examples seed migrate openapi ui lint fmt tools services-up services-down
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -19,6 +19,9 @@ test: ## Run everything that has to pass: format, lints, tests, documentation, e
 
 bench: ## Measure a release build beside its limits (minutes)
 	scripts/bench
+
+chaos: ## Kill servers, stop them, restart their database, and check what they promise (minutes)
+	scripts/chaos
 
 verify: ## Run the tests with the full counts of every property and fault test (long)
 	scripts/verify

@@ -2,132 +2,127 @@
 
 use std::io;
 
+use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
 };
 
 /// One kept connection.
-pub(crate) struct Client {
+#[derive(Debug)]
+pub struct Client {
     stream: BufReader<TcpStream>,
-    host: String,
-    token: Option<String>,
+    /// What every request's head says beside its own.
+    headers: String,
 }
 
 /// What came back.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) body: Vec<u8>,
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The whole body.
+    pub body: Vec<u8>,
 }
 
 impl Answer {
     /// The body as JSON.
-    pub(crate) fn json(&self) -> io::Result<serde_json::Value> {
+    ///
+    /// # Errors
+    ///
+    /// If it is none.
+    pub fn json(&self) -> io::Result<Value> {
         Ok(serde_json::from_slice(&self.body)?)
+    }
+}
+
+/// What comes back before the body.
+#[derive(Debug, Default)]
+pub struct Head {
+    /// The status.
+    pub status: u16,
+    /// The headers, their names in lower case.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Head {
+    /// The value of a header; its name in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(it, _)| it == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether the body comes piece by piece.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        self.header("transfer-encoding") == Some("chunked")
+    }
+
+    fn length(&self) -> usize {
+        self.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0)
     }
 }
 
 impl Client {
     /// Connects to `http://host:port`.
-    pub(crate) async fn connect(server: &str, token: Option<&str>) -> io::Result<Self> {
-        let host = server.trim_start_matches("http://").trim_end_matches('/').to_owned();
-        let stream = TcpStream::connect(&host).await?;
+    ///
+    /// # Errors
+    ///
+    /// If nobody listens there.
+    pub async fn connect(server: &str, token: Option<&str>) -> io::Result<Self> {
+        let host = server.trim_start_matches("http://").trim_end_matches('/');
+        let stream = TcpStream::connect(host).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream: BufReader::new(stream), host, token: token.map(str::to_owned) })
+        let client = Self { stream: BufReader::new(stream), headers: format!("host: {host}\r\n") };
+        Ok(match token {
+            Some(token) => client.with_header("authorization", &format!("Bearer {token}")),
+            None => client,
+        })
+    }
+
+    /// Sends this header with every request.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push_str(&format!("{name}: {value}\r\n"));
+        self
     }
 
     /// Sends a request and reads the whole answer.
-    pub(crate) async fn send(
-        &mut self,
-        method: &str,
-        path: &str,
-        body: &str,
-    ) -> io::Result<Answer> {
+    ///
+    /// # Errors
+    ///
+    /// If the connection breaks.
+    pub async fn send(&mut self, method: &str, path: &str, body: &str) -> io::Result<Answer> {
         self.write(method, path, "application/json", body).await?;
         self.read().await
     }
 
     /// Sends a form and reads the whole answer.
-    pub(crate) async fn send_form(&mut self, path: &str, body: &str) -> io::Result<Answer> {
+    ///
+    /// # Errors
+    ///
+    /// If the connection breaks.
+    pub async fn send_form(&mut self, path: &str, body: &str) -> io::Result<Answer> {
         self.write("POST", path, "application/x-www-form-urlencoded", body).await?;
         self.read().await
     }
 
-    /// Sends a request and waits for the first bytes of an event called `delta`; then reads on
-    /// to the end. Gives how many deltas came.
-    pub(crate) async fn stream(
-        &mut self,
-        method: &str,
-        path: &str,
-        body: &str,
-        mut on_delta: impl FnMut(),
-    ) -> io::Result<u32> {
+    /// Sends a request and reads the answer's head; [`Client::next_piece`] has the rest.
+    ///
+    /// # Errors
+    ///
+    /// If the connection breaks.
+    pub async fn open(&mut self, method: &str, path: &str, body: &str) -> io::Result<Head> {
         self.write(method, path, "application/json", body).await?;
-        let (status, length) = self.read_head().await?;
-        if status != 200 || length.is_some() {
-            return Err(io::Error::other(format!("status {status} instead of a stream")));
-        }
-        let mut deltas = 0;
-        while let Some(piece) = self.read_chunk().await? {
-            let found = piece.windows(12).filter(|it| *it == b"event: delta").count();
-            (0..found).for_each(|_| on_delta());
-            deltas += u32::try_from(found).unwrap_or(0);
-        }
-        Ok(deltas)
+        self.read_head().await
     }
 
-    async fn write(&mut self, method: &str, path: &str, kind: &str, body: &str) -> io::Result<()> {
-        let host = &self.host;
-        let token = self.token.as_ref();
-        let auth = token.map(|it| format!("authorization: Bearer {it}\r\n")).unwrap_or_default();
-        let length = body.len();
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {host}\r\n{auth}content-type: {kind}\r\n\
-             content-length: {length}\r\n\r\n{body}"
-        );
-        self.stream.get_mut().write_all(request.as_bytes()).await
-    }
-
-    async fn read(&mut self) -> io::Result<Answer> {
-        let (status, length) = self.read_head().await?;
-        let mut body = Vec::new();
-        match length {
-            Some(length) => {
-                body.resize(length, 0);
-                self.stream.read_exact(&mut body).await?;
-            }
-            None => {
-                while let Some(piece) = self.read_chunk().await? {
-                    body.extend(piece);
-                }
-            }
-        }
-        Ok(Answer { status, body })
-    }
-
-    /// The status, and the length of the body unless it comes in chunks.
-    async fn read_head(&mut self) -> io::Result<(u16, Option<usize>)> {
-        let (mut line, mut status, mut length) = (String::new(), 0, Some(0));
-        loop {
-            line.clear();
-            if self.stream.read_line(&mut line).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            let text = line.trim_end().to_ascii_lowercase();
-            if text.is_empty() {
-                return Ok((status, length));
-            }
-            if let Some(rest) = text.strip_prefix("http/1.1 ") {
-                status = rest.get(..3).and_then(|it| it.parse().ok()).unwrap_or(0);
-            } else if let Some(value) = text.strip_prefix("content-length: ") {
-                length = value.parse().ok();
-            } else if text == "transfer-encoding: chunked" {
-                length = None;
-            }
-        }
-    }
-
-    async fn read_chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
+    /// The next piece of a body that comes in pieces; `None` at its end.
+    ///
+    /// # Errors
+    ///
+    /// If the connection breaks.
+    pub async fn next_piece(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut line = String::new();
         self.stream.read_line(&mut line).await?;
         let size = usize::from_str_radix(line.trim_end(), 16).map_err(io::Error::other)?;
@@ -136,4 +131,79 @@ impl Client {
         piece.truncate(size);
         Ok((size > 0).then_some(piece))
     }
+
+    /// Sends a request and waits for the first bytes of an event called `delta`; then reads on
+    /// to the end. Gives how many deltas came.
+    ///
+    /// # Errors
+    ///
+    /// If the connection breaks, or the answer is no stream.
+    pub async fn stream(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: &str,
+        mut on_delta: impl FnMut(),
+    ) -> io::Result<u32> {
+        let head = self.open(method, path, body).await?;
+        if head.status != 200 || !head.is_stream() {
+            return Err(io::Error::other(format!("status {} instead of a stream", head.status)));
+        }
+        let mut deltas = 0;
+        while let Some(piece) = self.next_piece().await? {
+            let found = piece.windows(12).filter(|it| *it == b"event: delta").count();
+            (0..found).for_each(|_| on_delta());
+            deltas += u32::try_from(found).unwrap_or(0);
+        }
+        Ok(deltas)
+    }
+
+    async fn write(&mut self, method: &str, path: &str, kind: &str, body: &str) -> io::Result<()> {
+        let (headers, length) = (&self.headers, body.len());
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\n{headers}content-type: {kind}\r\n\
+             content-length: {length}\r\n\r\n{body}"
+        );
+        self.stream.get_mut().write_all(request.as_bytes()).await
+    }
+
+    async fn read(&mut self) -> io::Result<Answer> {
+        let head = self.read_head().await?;
+        let mut body = vec![0; head.length()];
+        self.stream.read_exact(&mut body).await?;
+        while head.is_stream() {
+            let Some(piece) = self.next_piece().await? else { break };
+            body.extend(piece);
+        }
+        Ok(Answer { status: head.status, body })
+    }
+
+    async fn read_head(&mut self) -> io::Result<Head> {
+        let (mut line, mut head) = (String::new(), Head::default());
+        loop {
+            line.clear();
+            if self.stream.read_line(&mut line).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let text = line.trim_end();
+            if text.is_empty() {
+                return Ok(head);
+            }
+            if let Some(rest) = text.strip_prefix("HTTP/1.1 ") {
+                head.status = rest.get(..3).and_then(|it| it.parse().ok()).unwrap_or(0);
+            } else if let Some((name, value)) = text.split_once(": ") {
+                head.headers.push((name.to_ascii_lowercase(), value.to_owned()));
+            }
+        }
+    }
+}
+
+/// A member of an answer that has to be a text.
+///
+/// # Errors
+///
+/// If it is none.
+pub fn text(value: &Value) -> io::Result<String> {
+    let text = value.as_str().map(str::to_owned);
+    text.ok_or_else(|| io::Error::other(format!("a text was expected, not {value}")))
 }

@@ -11,9 +11,7 @@
 #![allow(clippy::print_stdout, reason = "printing is what it is for")]
 
 mod agent;
-mod client;
 mod rows;
-mod stats;
 
 use std::{io, time::Duration};
 

@@ -10,9 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::{Value, json};
-
-use crate::{client::Client, stats::Stats};
+use nexo_bench::{
+    account,
+    client::{Client, text},
+    stats::Stats,
+};
+use serde_json::json;
 
 const THREADS: usize = 256;
 const LONG_THREAD: usize = 1_000;
@@ -98,14 +101,7 @@ async fn streams(stage: &Stage, agent: SocketAddr, time: Duration) -> io::Result
 impl Stage {
     /// Registers an account and creates an app for it.
     async fn new(server: &str) -> io::Result<Self> {
-        let since = std::time::SystemTime::UNIX_EPOCH.elapsed().map_err(io::Error::other)?;
-        let email = format!("load-{}@example.com", since.as_nanos());
-        let mut client = Client::connect(server, None).await?;
-        let account = json!({"email": email, "password": "Load#Test1"}).to_string();
-        client.send("POST", "/auth/register", &account).await?;
-        let form = format!("username={email}&password=Load%23Test1");
-        let login = client.send_form("/auth/jwt/login", &form).await?.json()?;
-        let token = text(&login["access_token"])?;
+        let token = account::sign_up(server, "load").await?;
         let mut client = Client::connect(server, Some(&token)).await?;
         let app = client.send("POST", "/apps/", r#"{"name":"load"}"#).await?.json()?;
         Ok(Self { server: server.to_owned(), token, app: text(&app["id"])? })
@@ -258,9 +254,4 @@ async fn first_delta(
         .await
         .ok()?;
     first
-}
-
-fn text(value: &Value) -> io::Result<String> {
-    let text = value.as_str().map(str::to_owned);
-    text.ok_or_else(|| io::Error::other(format!("a text was expected, not {value}")))
 }

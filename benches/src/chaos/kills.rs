@@ -1,0 +1,43 @@
+//! `kill -9`: one server after another is killed in the middle of its runs, and started again.
+
+use std::{io, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep};
+
+use crate::{lab::Lab, report::Report, script::Manner, takeover, world::World};
+
+/// So many that each lives long enough to look after others, though one is killed every other
+/// second.
+const SERVERS: usize = 8;
+const CUSTOMERS: usize = 160;
+const PACE: Duration = Duration::from_millis(2_000);
+/// How many runs a server has at least, on average, when it is killed.
+const RUNS_EACH: usize = 10;
+const LIMIT: Duration = Duration::from_secs(15);
+
+pub(crate) async fn kills(lab: &Lab) -> io::Result<Report> {
+    let world = Arc::new(World::new(lab, "kills", SERVERS, &[]).await?);
+    world.fleet.settle().await;
+    let talking = world.talk(CUSTOMERS, Manner::any).await?;
+    sleep(PACE).await;
+    let began = Instant::now();
+    for count in 0..lab.kills {
+        let next = sleep(PACE);
+        let (number, server) = (count % SERVERS, &world.fleet.servers[count % SERVERS]);
+        world.fault("kill", number, server.kill()).await?;
+        world.fault("start", number, server.start()).await?;
+        next.await;
+    }
+    let took = began.elapsed().as_secs();
+    let verdict = world.judge(talking).await;
+    let facts = world.history.facts();
+    let (kills, cut) = (lab.kills, takeover::cut(&facts).count());
+    let mut report =
+        Report::new(format!("kill -9: {kills} kills of {SERVERS} servers in {took} s"));
+    report.promise("runs in flight on a server that was killed", cut, cut >= kills * RUNS_EACH);
+    report.verdict(&verdict);
+    report.figure("runs given up after three lost servers", verdict.given_up);
+    report.times("kill until the agent is asked again", takeover::until_asked_again(&facts), LIMIT);
+    report.times("kill until readers see a reset or the end", takeover::until_seen(&facts), LIMIT);
+    Ok(report)
+}
