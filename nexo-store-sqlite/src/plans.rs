@@ -4,8 +4,8 @@ use nexo_core::{AppId, RunFilter, RunState, Scope, SubscriberId, ThreadFilter, T
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::{
-    SqliteStore, deliveries, mails, messages, runs, servers, subscribers, testing::fresh_store,
-    threads,
+    SqliteStore, deliveries, events, mails, messages, runs, servers, subscribers,
+    testing::fresh_store, threads,
 };
 
 /// How SQLite answers the statement, step by step.
@@ -49,6 +49,9 @@ async fn frequent_statements_seek() {
         threads::GET,
         deliveries::INSERT,
         deliveries::PRUNE,
+        events::INSERT,
+        events::AFTER,
+        events::PRUNE,
         mails::DUE,
         servers::END_SECRETS,
         servers::END_KEYS,

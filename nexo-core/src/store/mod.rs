@@ -10,7 +10,7 @@ mod memory;
 pub use memory::MemoryStore;
 
 use crate::{
-    AgentStore, AppStore, DeliveryStore, KeyStore, MessageStore, RunStore, ServerStore,
+    AgentStore, AppStore, DeliveryStore, EventStore, KeyStore, MessageStore, RunStore, ServerStore,
     SubscriberStore, ThreadStore,
 };
 
@@ -23,6 +23,7 @@ pub trait Store:
     + ThreadStore
     + MessageStore
     + RunStore
+    + EventStore
     + DeliveryStore
     + ServerStore
 {
@@ -36,6 +37,7 @@ impl<T> Store for T where
         + ThreadStore
         + MessageStore
         + RunStore
+        + EventStore
         + DeliveryStore
         + ServerStore
 {

@@ -96,6 +96,11 @@ gated! {
             }
         }
     }
+    EventStore {
+        fn append_segments(segments: &[Segment]) -> ();
+        fn follow_runs(runs: &[FollowRun], max_bytes: u32) -> Vec<FollowedRun>;
+        fn prune_segments(age: Duration, limit: u32) -> u64;
+    }
     DeliveryStore {
         fn record_delivery(delivery: Delivery) -> ();
         fn list_deliveries(scope: &Scope, run: RunId) -> Vec<Delivery>;

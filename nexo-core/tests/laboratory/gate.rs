@@ -137,7 +137,9 @@ impl Gate {
 }
 
 fn is_reading(name: &str) -> bool {
-    ["get_", "list_", "valid_", "ping", "stopped_"].iter().any(|start| name.starts_with(start))
+    ["get_", "list_", "follow_", "valid_", "ping", "stopped_"]
+        .iter()
+        .any(|start| name.starts_with(start))
 }
 
 impl fmt::Debug for Gate {

@@ -3,6 +3,7 @@
 mod accounts;
 mod apps;
 mod deliveries;
+mod events;
 mod messages;
 mod runs;
 mod servers;

@@ -1,6 +1,6 @@
 //! Runs.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 
@@ -102,8 +102,13 @@ impl State {
             return run;
         }
         self.found_thread(run.thread).runs.push(run.id);
-        self.runs
-            .insert(run.id, RunRow { run: run.clone(), began_at: None, deliveries: Vec::new() });
+        let row = RunRow {
+            run: run.clone(),
+            began_at: None,
+            deliveries: Vec::new(),
+            segments: BTreeMap::new(),
+        };
+        self.runs.insert(run.id, row);
         run
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::accounts::Accounts;
 use crate::{
     Agent, App, AppId, AppKey, Delivery, Error, Message, MessageId, OwnerId, Result, Run, RunId,
-    Scope, ServerId, Subscriber, SubscriberId, Thread, ThreadId, Timestamp,
+    Scope, Segment, ServerId, Subscriber, SubscriberId, Thread, ThreadId, Timestamp,
 };
 
 /// The order of threads in a list, read backwards.
@@ -63,6 +63,8 @@ pub(super) struct RunRow {
     /// When it began last.
     pub(super) began_at: Option<Timestamp>,
     pub(super) deliveries: Vec<Delivery>,
+    /// By attempt and position.
+    pub(super) segments: BTreeMap<(i32, u32), Segment>,
 }
 
 pub(super) fn thread_key(thread: &Thread) -> ThreadKey {
