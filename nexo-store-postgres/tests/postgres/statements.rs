@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use nexo_core::{
     AppStore as _, EventStore as _, FollowRun, MessageRange, MessageStore as _, NewThread,
-    RunState, RunStore as _, Said, Segment, ServerStore as _, StartedRun, SweptRuns, ThreadStore as _,
+    RunState, RunStore as _, Said, Segment, ServerStore as _, StartedRun, SweptRuns,
+    ThreadStore as _,
     accounts::{NewUser, UserStore as _},
 };
 
