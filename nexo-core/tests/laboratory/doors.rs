@@ -98,8 +98,21 @@ gated! {
     }
     EventStore {
         fn append_segments(segments: &[Segment]) -> ();
-        fn follow_runs(runs: &[FollowRun], max_bytes: u32) -> Vec<FollowedRun>;
         fn prune_segments(age: Duration, limit: u32) -> u64;
+        by hand {
+            async fn follow_runs(
+                &self, runs: &[FollowRun], max_bytes: u32
+            ) -> Result<Vec<FollowedRun>> {
+                let work = async {
+                    let mut followed = self.behind.follow_runs(runs, max_bytes).await?;
+                    if self.lie == Some(Lie::GarblesSegments) {
+                        followed.iter_mut().flat_map(|it| &mut it.segments).for_each(garble);
+                    }
+                    Ok(followed)
+                };
+                self.gate.call("follow_runs", work).await
+            }
+        }
     }
     DeliveryStore {
         fn record_delivery(delivery: Delivery) -> ();
@@ -113,6 +126,10 @@ gated! {
         fn ping() -> ();
         fn prune() -> ();
     }
+}
+
+fn garble(segment: &mut Segment) {
+    segment.said.text = "?".repeat(segment.said.text.len());
 }
 
 impl GatedStore {

@@ -157,6 +157,8 @@ pub(crate) enum Lie {
     LosesMessages,
     /// A reply is stored without its last letter.
     CutsReplies,
+    /// What runs say is told in other words.
+    GarblesSegments,
 }
 
 /// The store behind a gate.
