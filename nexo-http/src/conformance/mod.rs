@@ -59,6 +59,7 @@ mod client;
 mod cors;
 mod defects;
 mod events;
+mod follow;
 mod garbage;
 mod isolation;
 mod limits;
@@ -289,6 +290,11 @@ suite! { $
         an_agent_may_answer_later,
         a_run_that_does_not_wait_takes_no_answer,
         partners_see_and_stop_runs_if_they_may,
+    }
+    follow {
+        a_stream_on_another_server_shows_the_text_as_it_comes,
+        who_waits_for_a_queued_run_is_told_how_to_go_on,
+        a_stream_that_is_cut_anywhere_is_read_to_the_same_end,
     }
     tester {
         the_tester_sends_the_sample_payload,
