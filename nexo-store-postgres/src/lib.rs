@@ -8,6 +8,7 @@ mod apps;
 mod deliveries;
 mod error;
 mod events;
+mod hub;
 mod keys;
 mod limits;
 mod mails;
@@ -30,6 +31,7 @@ use sqlx::{
     query::Query,
 };
 
+pub use hub::PostgresHub;
 pub use options::PostgresOptions;
 
 use crate::error::before_commit;

@@ -3,8 +3,11 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/hearing.rs"]
+mod hearing;
 
 mod failures;
+mod hub;
 mod lost_connections;
 mod migrations;
 mod plans;

@@ -36,7 +36,7 @@ suite! { $
     ///     nexo_core::store_conformance!(fresh_store);
     /// }
     /// ```
-    macro store_conformance(store: Arc<dyn Store>);
+    macro store_conformance(store: Arc<dyn Store>) from Fresh;
 
     apps {
         a_new_app_comes_with_its_main_agent,
