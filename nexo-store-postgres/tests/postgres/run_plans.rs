@@ -186,12 +186,12 @@ async fn said(store: &PostgresStore) -> Vec<FollowRun> {
         where r.state in ('completed', 'waiting');
 
         update nexo_runs set finished_at = now() - interval '30 minutes'
-        where state = 'completed';
-        vacuum analyze",
+        where state = 'completed'",
     )
     .execute(store.pool())
     .await
     .unwrap();
+    sqlx::raw_sql("vacuum analyze").execute(store.pool()).await.unwrap();
     let sql = "select id from nexo_runs where state = 'waiting'";
     let rows = sqlx::query(sql).fetch_all(store.pool()).await.unwrap();
     let known = |id| FollowRun { run: nexo_core::RunId::from_uuid(id), attempt: 1, bytes: 4 };
