@@ -1,6 +1,7 @@
 //! Listening to other servers: one task, with a connection of its own.
 
 use std::{
+    convert::Infallible,
     error::Error,
     fmt,
     sync::{Arc, atomic::Ordering},
@@ -13,7 +14,7 @@ use sqlx::{
     postgres::{PgListener, PgPoolOptions},
 };
 use tokio::time::{Instant, timeout, timeout_at};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::{
     CHANNEL, Shared,
@@ -43,23 +44,20 @@ enum Silence {
 
 /// Listens again and again, until the pool is closed.
 pub(super) async fn listen(pool: PgPool, shared: Arc<Shared>) {
-    let mut pause = RETRY_AFTER;
+    let (mut pause, mut is_news) = (RETRY_AFTER, true);
     while !pool.is_closed() {
         let silence = hear_all(&pool, &shared).await;
-        let was_listening = shared.is_listening.swap(false, Ordering::Relaxed);
-        if was_listening {
-            warn!(%silence, "other servers are not heard");
-            // Whoever waits for them has to look often from now on.
+        if shared.is_listening.swap(false, Ordering::Relaxed) {
+            // Whoever waits for others has to look often from now on.
             shared.local.pass_on(Heard::Everything);
-            pause = RETRY_AFTER;
-        } else {
-            debug!(%silence, "other servers can't be heard yet");
+            (pause, is_news) = (RETRY_AFTER, true);
         }
-        if matches!(silence, Silence::Deaf) {
-            warn!(%silence, "hints from other servers do not come; they are looked for instead");
-            pause = RETRY_DEAF_AFTER;
+        // Once is enough, however often it is tried again.
+        if std::mem::take(&mut is_news) {
+            warn!(%silence, "nothing is heard of other servers; what they do is looked for");
         }
-        tokio::time::sleep(pause).await;
+        let deaf = matches!(silence, Silence::Deaf);
+        tokio::time::sleep(if deaf { RETRY_DEAF_AFTER } else { pause }).await;
         pause = (pause * 2).min(MAX_PAUSE);
     }
 }
@@ -72,10 +70,7 @@ async fn hear_all(pool: &PgPool, shared: &Shared) -> Silence {
     }
 }
 
-async fn try_to_hear_all(
-    pool: &PgPool,
-    shared: &Shared,
-) -> Result<std::convert::Infallible, Silence> {
+async fn try_to_hear_all(pool: &PgPool, shared: &Shared) -> Result<Infallible, Silence> {
     let mut listener = within_patience(connect(pool)).await?;
     find_out_whether_it_hears(pool, shared, &mut listener).await?;
     shared.is_listening.store(true, Ordering::Relaxed);

@@ -8,16 +8,21 @@ use std::{
 
 use futures::{StreamExt as _, channel::mpsc};
 use nexo_core::{
-    AgentEvent, AgentStream, AppId, AppStore as _, Dispatcher, Heard, Hint, Hints,
+    AgentEvent, AgentStream, AppId, AppStore as _, Dispatcher, Heard, Hint, Hints, KeyRing,
     MessageStore as _, NewApp, NewMessage, NewThread, Nexo, Role, RunEvent, RunWatch, Scope,
     StreamHub, ThreadId, ThreadStore as _, Topic, Turn,
 };
-use nexo_store_postgres::{PostgresHub, PostgresStore};
-use tokio::time::timeout;
+use nexo_store_postgres::{PostgresHub, PostgresOptions, PostgresStore};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
 
 use crate::{
     common::{Database, fresh_store},
     hearing::hearing,
+    watch::Watch,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -99,6 +104,62 @@ async fn more_than_a_letter_holds_means_everything() {
     (0..1_000).for_each(|_| here.tell(hint()));
 
     heard_up_to(&mut hints, Heard::Everything).await;
+}
+
+/// A store on this database, by way of a pooler that passes no notifications on.
+async fn behind_a_pooler(database: &Database) -> PostgresStore {
+    let url = database.url();
+    let (head, rest) = url.split_once('@').unwrap();
+    let (server, rest) = rest.split_once('/').unwrap();
+    let pooler = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = pooler.local_addr().unwrap();
+    let server = server.to_owned();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = pooler.accept().await {
+            let server = TcpStream::connect(&server).await.unwrap();
+            tokio::spawn(relay(client, server));
+        }
+    });
+    // What is encrypted it could not tell apart.
+    let url = format!("{head}@{address}/{rest}&sslmode=disable");
+    PostgresStore::connect(&url, PostgresOptions::new(), KeyRing::generate("test")).await.unwrap()
+}
+
+async fn relay(client: TcpStream, server: TcpStream) -> Option<()> {
+    let (mut asked, mut answers) = client.into_split();
+    let (mut answered, mut asks) = server.into_split();
+    tokio::spawn(async move { tokio::io::copy(&mut asked, &mut asks).await });
+    loop {
+        // Each message is a letter for its kind, its length after that, and the rest.
+        let (kind, length) = (answered.read_u8().await.ok()?, answered.read_u32().await.ok()?);
+        let mut rest = vec![0; usize::try_from(length).ok()? - 4];
+        answered.read_exact(&mut rest).await.ok()?;
+        if kind != b'A' {
+            let head = [&[kind], &length.to_be_bytes()[..]].concat();
+            answers.write_all(&[head, rest].concat()).await.ok()?;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_pooler_that_passes_nothing_on_is_found_out() {
+    let (_store, database) = fresh_store().await;
+    let store = behind_a_pooler(&database).await;
+    let watch = Watch::begin();
+    let hub = PostgresHub::start(&store);
+    let mut hints = hub.listen();
+
+    in_time(async {
+        while !watch.hub().concat().contains("carries no notifications") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+
+    assert!(!hub.reaches_others());
+    let hint = hint();
+    hub.tell(hint);
+    heard_up_to(&mut hints, Heard::Hint(hint)).await;
 }
 
 /// An agent that says what it is told to say.
