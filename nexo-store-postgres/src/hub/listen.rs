@@ -46,7 +46,7 @@ enum Silence {
 pub(super) async fn listen(pool: PgPool, shared: Arc<Shared>) {
     let (mut pause, mut is_news) = (RETRY_AFTER, true);
     while !pool.is_closed() {
-        let silence = hear_all(&pool, &shared).await;
+        let Err(silence) = hear_all(&pool, &shared).await;
         if shared.is_listening.swap(false, Ordering::Relaxed) {
             // Whoever waits for others has to look often from now on.
             shared.local.pass_on(Heard::Everything);
@@ -63,14 +63,7 @@ pub(super) async fn listen(pool: PgPool, shared: Arc<Shared>) {
 }
 
 /// Listens until that is over.
-async fn hear_all(pool: &PgPool, shared: &Shared) -> Silence {
-    match try_to_hear_all(pool, shared).await {
-        Err(silence) => silence,
-        Ok(never) => match never {},
-    }
-}
-
-async fn try_to_hear_all(pool: &PgPool, shared: &Shared) -> Result<Infallible, Silence> {
+async fn hear_all(pool: &PgPool, shared: &Shared) -> Result<Infallible, Silence> {
     let mut listener = within_patience(connect(pool)).await?;
     find_out_whether_it_hears(pool, shared, &mut listener).await?;
     shared.is_listening.store(true, Ordering::Relaxed);
