@@ -55,6 +55,10 @@ pub trait StreamHub: fmt::Debug + Send + Sync + 'static {
 
     /// Listens from now on.
     fn listen(&self) -> Hints;
+
+    /// Whether what servers tell is heard on the others, for now. Where it is not, those who
+    /// wait for others have to look often.
+    fn reaches_others(&self) -> bool;
 }
 
 /// The hints that a listener hears.
@@ -100,6 +104,10 @@ impl StreamHub for LocalHub {
 
     fn listen(&self) -> Hints {
         Hints(self.0.subscribe())
+    }
+
+    fn reaches_others(&self) -> bool {
+        false
     }
 }
 

@@ -10,6 +10,7 @@ mod deliveries;
 pub mod dispatch;
 mod engine;
 mod error;
+mod events;
 mod failure;
 mod hints;
 mod hub;
@@ -45,6 +46,7 @@ pub use deliveries::{
 pub use dispatch::{AgentEvent, AgentStream, Dispatcher, Purpose, Turn};
 pub use engine::{Engine, RunOptions};
 pub use error::{BoxError, Error, ErrorKind, Result};
+pub use events::{EventStore, FollowRun, FollowedRun, MAX_SEGMENT_BYTES, Said, Segment, Speaker};
 pub use failure::{Failure, FailureKind};
 pub use hints::{Heard, Hint, Hints, LocalHub, StreamHub, Topic};
 pub use hub::{InvalidRunCursor, RunCursor, RunEnd, RunEvent, RunWatch};

@@ -6,9 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use nexo_core::{KeyRing, Store, accounts::AccountStore};
+use nexo_core::{KeyRing, LocalHub, Store, StreamHub, accounts::AccountStore};
 #[cfg(feature = "postgres")]
-use nexo_store_postgres::{PostgresOptions, PostgresStore};
+use nexo_store_postgres::{PostgresHub, PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]
 use nexo_store_sqlite::{SqliteOptions, SqliteStore};
 
@@ -74,6 +74,21 @@ impl Backend {
             }
             #[cfg(feature = "postgres")]
             Opened::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// What carries word of its changes, as far as it has to.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(unused_variables, reason = "a file is not shared")
+    )]
+    pub(crate) fn hub(&self, config: &Config) -> Arc<dyn StreamHub> {
+        match &self.opened {
+            #[cfg(feature = "postgres")]
+            Opened::Postgres(store) if config.database.notify => {
+                Arc::new(PostgresHub::start(store))
+            }
+            _ => Arc::new(LocalHub::default()),
         }
     }
 

@@ -61,6 +61,7 @@ impl<'a> Server<'a> {
         let stores = Stores {
             store: Arc::clone(&backend.store),
             accounts: Arc::clone(&backend.accounts),
+            hub: backend.hub(config),
             is_exclusive: backend.is_exclusive(),
         };
         let parts = wiring::parts(config, stores, &secrets.tokens, Some(own));
@@ -89,6 +90,7 @@ impl<'a> Server<'a> {
             store: Arc::clone(&backend.store),
             accounts: Arc::clone(&backend.accounts),
             deliveries: config.delivery_retention,
+            events: config.event_retention,
         };
         let work = background(postman, retention, metrics, &closing);
         welcome::print(config, own, &mut io::stdout().lock())

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use nexo_core::{
-    Nexo, Store,
+    Nexo, Store, StreamHub,
     accounts::AccountStore,
     dispatch::webhook::{Guard, HeaderNames, Loopback, WebhookDispatcher},
 };
@@ -18,6 +18,8 @@ use crate::config::Config;
 pub(crate) struct Stores {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) accounts: Arc<dyn AccountStore>,
+    /// What carries word of their changes.
+    pub(crate) hub: Arc<dyn StreamHub>,
     /// Whether no other server can be working on them.
     pub(crate) is_exclusive: bool,
 }
@@ -56,6 +58,7 @@ pub(crate) fn parts(
 fn nexo(config: &Config, stores: &Stores, webhooks: WebhookDispatcher) -> Nexo {
     let builder = Nexo::builder()
         .store(Arc::clone(&stores.store))
+        .hub(Arc::clone(&stores.hub))
         .dispatcher("webhook", Arc::new(webhooks))
         .calls_at_once(config.webhooks.calls_at_once);
     if stores.is_exclusive { builder.exclusive().build() } else { builder.build() }

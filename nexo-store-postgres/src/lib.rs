@@ -7,6 +7,8 @@ mod agents;
 mod apps;
 mod deliveries;
 mod error;
+mod events;
+mod hub;
 mod idempotency;
 mod keys;
 mod limits;
@@ -31,6 +33,7 @@ use sqlx::{
     query::Query,
 };
 
+pub use hub::PostgresHub;
 pub use options::PostgresOptions;
 
 use crate::error::before_commit;

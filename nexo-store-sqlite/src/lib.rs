@@ -6,6 +6,7 @@ mod check;
 mod columns;
 mod deliveries;
 mod error;
+mod events;
 mod idempotency;
 mod keys;
 mod limits;

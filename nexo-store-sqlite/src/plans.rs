@@ -7,8 +7,8 @@ use nexo_core::{
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::{
-    SqliteStore, deliveries, idempotency, mails, messages, replays, runs, servers, subscribers,
-    testing::fresh_store, threads,
+    SqliteStore, deliveries, events, idempotency, mails, messages, replays, runs, servers,
+    subscribers, testing::fresh_store, threads,
 };
 
 /// How SQLite answers the statement, step by step.
@@ -59,6 +59,9 @@ async fn frequent_statements_seek() {
         replays::LIST,
         idempotency::FIND,
         idempotency::PRUNE,
+        events::INSERT,
+        events::AFTER,
+        events::PRUNE,
         mails::DUE,
         servers::END_SECRETS,
         servers::END_KEYS,

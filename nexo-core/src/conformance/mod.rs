@@ -3,7 +3,8 @@
 //! Whatever a store's traits promise has a case here: an async function that is handed an
 //! empty store, and panics if the promise is broken. [`store_conformance!`] makes a test of
 //! each case of [`Store`], [`accounts_conformance!`] of each case of
-//! [`AccountStore`](crate::accounts::AccountStore).
+//! [`AccountStore`](crate::accounts::AccountStore), and [`hub_conformance!`] of each case of
+//! [`StreamHub`].
 //!
 //! A store's author enables the feature `conformance` in a dev-dependency, and writes one
 //! file:
@@ -31,15 +32,18 @@
 //!
 //! [`store_conformance!`]: crate::store_conformance
 //! [`accounts_conformance!`]: crate::accounts_conformance
+//! [`hub_conformance!`]: crate::hub_conformance
+//! [`StreamHub`]: crate::StreamHub
 #![allow(clippy::unwrap_used, reason = "a case that can't go on has failed")]
 
 pub mod accounts;
 mod fixtures;
+pub mod hub;
 pub mod store;
 
 use std::{future::Future, time::Duration};
 
-use crate::Store;
+use crate::{Store, StreamHub};
 
 /// More than any case takes on a slow machine: one that is not done by then hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -73,6 +77,32 @@ impl<T: Store, G> Fresh for (T, G) {
     }
 }
 
+/// What the suite for hubs gets them from: two hubs that are to reach each other, as those of two
+/// servers do, or the two with what has to outlive them.
+pub trait FreshHubs {
+    /// What has to live as long.
+    type Guard;
+
+    /// Takes the hubs and the guard apart.
+    fn split(self) -> (hub::Hubs, Self::Guard);
+}
+
+impl<T: StreamHub> FreshHubs for (T, T) {
+    type Guard = ();
+
+    fn split(self) -> (hub::Hubs, ()) {
+        (hub::Hubs::new(self), ())
+    }
+}
+
+impl<T: StreamHub, G> FreshHubs for ((T, T), G) {
+    type Guard = G;
+
+    fn split(self) -> (hub::Hubs, G) {
+        (hub::Hubs::new(self.0), self.1)
+    }
+}
+
 /// Runs a case to its end, on several threads, so that what is done at once really is.
 #[doc(hidden)]
 pub fn run(case: impl Future<Output = ()>) {
@@ -92,7 +122,7 @@ macro_rules! suite {
     (
         $d:tt
         $(#[$doc:meta])*
-        macro $suite:ident($module:ident: $store:ty);
+        macro $suite:ident($module:ident: $store:ty) from $fresh:ident;
         $($noun:ident { $($case:ident,)* })*
     ) => {
         /// The cases, each by its name.
@@ -116,7 +146,7 @@ macro_rules! suite {
                     fn $case() {
                         $crate::conformance::run(async {
                             let fresh = $d fresh().await;
-                            let (store, _guard) = $crate::conformance::Fresh::split(fresh);
+                            let (store, _guard) = $crate::conformance::$fresh::split(fresh);
                             let store = ::std::sync::Arc::new(store);
                             $crate::conformance::$module::cases::$case(store).await;
                         });

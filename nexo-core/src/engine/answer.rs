@@ -1,6 +1,6 @@
 //! What comes from an agent, from its first byte to the last, as far as it is let speak.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{borrow::Cow, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt};
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The most text of one reply, in bytes, whichever way it came.
-const MAX_REPLY_BYTES: usize = 256 * 1024;
+pub(crate) const MAX_REPLY_BYTES: usize = 256 * 1024;
 
 /// What has come from the agent so far.
 #[derive(Default)]
@@ -140,7 +140,7 @@ impl Answer {
         match event {
             AgentEvent::Accepted => {}
             AgentEvent::Delta(text) | AgentEvent::Reply { text, .. } => {
-                self.speak(&text, publisher);
+                self.speak(&storable(&text), publisher);
             }
             AgentEvent::Truncated => self.truncated = true,
             AgentEvent::Pending => self.pending = true,
@@ -216,6 +216,12 @@ impl Answer {
             first_delta_at: self.first_delta_at,
         }
     }
+}
+
+/// Text as every store can keep it: what is shown while it comes, and what is stored in the
+/// end, have to be the same byte by byte.
+fn storable(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }
 
 /// How long to wait before an agent is asked again: the first time at once, then longer, and

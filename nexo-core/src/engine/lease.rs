@@ -8,7 +8,7 @@ use std::{
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{Engine, Inner, attend, carried::Halt};
+use super::{Engine, Inner, attend, carried::Halt, record};
 use crate::{Result, SweepRuns};
 
 const BEAT_EVERY: Duration = Duration::from_secs(3);
@@ -38,13 +38,9 @@ async fn sign_on(inner: &Arc<Inner>) -> Result<()> {
     if inner.settings.exclusive {
         sweep(inner, Duration::ZERO).await?;
     }
-    for work in [
-        futures::future::Either::Left(keep_beating(Arc::downgrade(inner))),
-        futures::future::Either::Right(attend::attend(Arc::downgrade(inner))),
-    ] {
-        let stopping = inner.stopping.clone();
-        inner.handle.spawn(stopping.run_until_cancelled_owned(work));
-    }
+    inner.work(keep_beating(Arc::downgrade(inner)));
+    inner.work(attend::attend(Arc::downgrade(inner)));
+    inner.work(record::record(Arc::downgrade(inner), Arc::clone(&inner.unstored)));
     Ok(())
 }
 

@@ -12,29 +12,35 @@ mod circuit;
 mod follow;
 mod gate;
 mod lease;
+mod record;
 mod replay;
 mod resend;
 mod routing;
 mod turn;
 
+pub(crate) use answer::MAX_REPLY_BYTES;
 pub(crate) use routing::SIMULATOR;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use ask::{Answering, Wish};
 use carried::{Carried, Halt};
+use follow::Mirrors;
 use gate::Gates;
 use tokio::{
     runtime::Handle,
     sync::{Mutex, Notify, OnceCell},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 
 use crate::{
     AppId, Dispatcher, Error, FinishRun, Hint, Message, Once, Overlap, Reply, Result, Run,
     RunCursor, RunId, RunStart, RunState, Scope, ServerId, StartRun, StartedRun, Stop, Store,
     StreamHub, ThreadId, Topic,
-    hub::{Hub, RunWatch},
+    hub::{Hub, RunWatch, Unstored},
 };
 
 /// How long runs may take to end once they are told to.
@@ -86,6 +92,10 @@ struct Inner {
     hints: Arc<dyn StreamHub>,
     dispatchers: HashMap<String, Arc<dyn Dispatcher>>,
     hub: Hub,
+    /// What was said here and is not stored yet.
+    unstored: Arc<Unstored>,
+    /// What is watched here and carried by others.
+    mirrors: Arc<Mirrors>,
     carried: Carried,
     gates: Gates,
     server: ServerId,
@@ -102,6 +112,8 @@ struct Inner {
     draining: CancellationToken,
     /// Nothing goes on from now on.
     stopping: CancellationToken,
+    /// Nor when the engine is gone.
+    _at_last: DropGuard,
 }
 
 impl Engine {
@@ -111,11 +123,14 @@ impl Engine {
         settings: Settings,
         handle: Handle,
     ) -> Self {
+        let stopping = CancellationToken::new();
         let inner = Inner {
             store: ports.store,
             hints: ports.hub,
             dispatchers,
             hub: Hub::default(),
+            unstored: Arc::default(),
+            mirrors: Arc::default(),
             carried: Carried::default(),
             gates: Gates::new(settings.calls_at_once),
             server: ServerId::new(),
@@ -126,9 +141,12 @@ impl Engine {
             news: Notify::new(),
             taking: Mutex::default(),
             draining: CancellationToken::new(),
-            stopping: CancellationToken::new(),
+            _at_last: stopping.clone().drop_guard(),
+            stopping,
         };
-        Self { inner: Arc::new(inner) }
+        let inner = Arc::new(inner);
+        inner.work(follow::follow(Arc::downgrade(&inner), Arc::clone(&inner.mirrors)));
+        Self { inner }
     }
 
     /// The server that this engine is, as the store knows it.
@@ -215,7 +233,7 @@ impl Engine {
             Ok(_) | Err(Error::RunNotFound) => return Err(Error::InvalidCursor),
             Err(error) => return Err(error),
         };
-        if cursor.attempt > run.attempt {
+        if !cursor.fits(&run) {
             return Err(Error::InvalidCursor);
         }
         let over = run.state.is_terminal();
@@ -338,12 +356,11 @@ impl Inner {
                 self.news.notify_one();
                 if standing.id == run {
                     self.tell_of(&standing);
-                    let watch = publisher.watch();
-                    self.reflect(publisher.leave(), *standing).await?;
-                    watch
-                } else {
-                    self.watch(*standing).await?
+                    let mirror = publisher.leave();
+                    mirror.follow(standing.attempt);
+                    self.mirrors.add(mirror);
                 }
+                self.watch(*standing).await?
             }
         };
         Ok(Once { made: (said, watch), replayed })
@@ -359,8 +376,14 @@ impl Inner {
         self.hints.tell(Hint { app: run.app, thread: run.thread, topic });
     }
 
+    /// Does something in the background for as long as the engine is there.
+    fn work(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.handle.spawn(self.stopping.clone().run_until_cancelled_owned(work));
+    }
+
     /// Carries a run in a task of its own.
     fn carry(self: &Arc<Self>, start: RunStart, publisher: crate::hub::Publisher) {
+        let publisher = publisher.recorded(&self.unstored, start.run.app, start.run.thread);
         let reins = self.carried.take(start.run.id);
         let carried = turn::drive(Arc::clone(self), start, publisher, reins);
         self.tasks.spawn_on(carried, &self.handle);

@@ -44,7 +44,7 @@ pub(super) async fn drive(
     });
     match end {
         Some(end) => publisher.end(end),
-        None => inner.follow(publisher.leave()),
+        None => inner.mirrors.add(publisher.leave()),
     }
     drop(reins);
     for delivery in deliveries {
@@ -184,9 +184,7 @@ async fn finish_patiently(inner: &Inner, finish: FinishRun) -> Result<FinishedRu
             Err(error) => error,
         };
         maybe_done |= matches!(error, Error::OutcomeUnknown(_));
-        let passing =
-            matches!(error, Error::Unavailable(_) | Error::OutcomeUnknown(_) | Error::Full(_));
-        if !passing || Instant::now() >= give_up {
+        if !error.is_passing() || Instant::now() >= give_up {
             return Err(error);
         }
         warn!(%error, "the end of run {} is offered again", finish.run);

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::RunId;
+use crate::{Run, RunId, engine::MAX_REPLY_BYTES};
 
 /// What a reader has seen of a run: `<run id>.<attempt>.<bytes>.<events>`.
 ///
@@ -34,6 +34,19 @@ pub struct RunCursor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no cursor of a run")]
 pub struct InvalidRunCursor;
+
+impl RunCursor {
+    /// Whether a reader can have seen so much of a run that stands like this. An attempt says
+    /// nothing before it begins, and no more than an agent may; another event than text comes
+    /// once the run has ended, and its end is stored before anybody is told.
+    pub(crate) fn fits(&self, run: &Run) -> bool {
+        let is_over = run.state.is_terminal() && self.attempt == run.attempt;
+        let has_begun = self.attempt > 0 || (self.bytes == 0 && (self.events == 0 || is_over));
+        let is_short = is_over || self.bytes as usize <= MAX_REPLY_BYTES;
+        let is_early = self.attempt == run.attempt && !is_over;
+        self.attempt <= run.attempt && has_begun && is_short && (self.events == 0 || !is_early)
+    }
+}
 
 impl fmt::Display for RunCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
-use super::{RunEnd, RunEvent, lock};
+use super::{RunCursor, RunEnd, RunEvent, lock};
+use crate::Segment;
 
 /// The most text that one delta carries to a watcher, in bytes.
 const MAX_DELTA_BYTES: usize = 1024;
@@ -82,6 +83,25 @@ impl Log {
         }
     }
 
+    /// What another server has stored of the attempt that is followed: it begins at or before
+    /// the end of what is known, and goes on from there.
+    pub(super) fn hear(&self, segment: &Segment) {
+        let more = self.read(|events| {
+            let followed = !events.carried && !events.has_ended();
+            let same = followed && events.attempt == segment.attempt;
+            let known = events.bytes().checked_sub(segment.position).filter(|_| same)?;
+            let more = segment.said.text.get(known as usize..)?;
+            (!more.is_empty()).then_some(more)
+        });
+        let Some(more) = more else { return };
+        self.change(|events| {
+            if let Some(speaker) = &segment.said.speaker {
+                events.meta.get_or_insert_with(|| speaker.into());
+            }
+            events.say(more);
+        });
+    }
+
     /// What another server has done. Where the text is the one that watchers have seen the
     /// beginning of, they go on where they are.
     pub(super) fn finish(&self, attempt: i32, meta: RunEvent, text: &str, end: RunEnd) {
@@ -148,16 +168,47 @@ impl Events {
         self.push(RunEvent::End(Arc::new(end)));
     }
 
+    /// How many bytes of text there are.
+    pub(super) fn bytes(&self) -> u32 {
+        position(&self.text)
+    }
+
+    /// Whether this server carries this attempt, and nobody knows its end yet.
+    pub(super) fn is_under_way(&self, attempt: i32) -> bool {
+        self.carried && self.attempt == attempt && !self.closed && !self.has_ended()
+    }
+
     /// Whether the end is there.
     pub(super) fn has_ended(&self) -> bool {
         matches!(self.marks.last(), Some((_, RunEvent::End(_))))
     }
 
-    /// Whether a reader can have seen so much.
-    pub(super) fn reaches(&self, bytes: u32, events: u32) -> bool {
-        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        let events = usize::try_from(events).unwrap_or(usize::MAX);
-        self.text.is_char_boundary(bytes) && events <= self.marks.len()
+    /// Whether so much is there for a reader to have seen.
+    pub(super) fn reaches(&self, seen: &RunCursor) -> bool {
+        self.is_boundary(seen) && seen.events as usize <= self.marks.len()
+    }
+
+    /// Whether a reader can have seen so much. `over` is whether the store has the run as ended.
+    ///
+    /// While another server carries the run, and where this one still carries an attempt that
+    /// it lost without noticing, others know more: a reader who claims too much is found out
+    /// when that is known here, and gets the whole then.
+    pub(super) fn admits(&self, seen: &RunCursor, over: bool) -> bool {
+        if seen.attempt != self.attempt {
+            return true;
+        }
+        if self.has_ended() {
+            // What was said and is not kept was seen all the same.
+            let withdrawn = self.text.is_empty();
+            return seen.events as usize <= self.marks.len()
+                && (withdrawn || self.is_boundary(seen));
+        }
+        let known = self.carried && !over;
+        if known { self.reaches(seen) } else { seen.bytes > self.bytes() || self.is_boundary(seen) }
+    }
+
+    fn is_boundary(&self, seen: &RunCursor) -> bool {
+        self.text.is_char_boundary(seen.bytes as usize)
     }
 }
 

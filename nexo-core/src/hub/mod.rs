@@ -9,6 +9,7 @@ mod cursor;
 mod log;
 #[cfg(test)]
 mod tests;
+mod unstored;
 mod watch;
 
 use std::{
@@ -19,9 +20,11 @@ use std::{
 
 pub use cursor::{InvalidRunCursor, RunCursor};
 use log::Log;
+pub(crate) use unstored::{Unsaved, Unstored};
 pub use watch::RunWatch;
 
-use crate::{Failure, Message, RunId, RunState};
+use self::unstored::Record;
+use crate::{AppId, Failure, FollowRun, Message, RunId, RunState, Segment, ThreadId};
 
 /// What the watchers of a run see, in order.
 #[derive(Clone, Debug)]
@@ -82,7 +85,7 @@ impl Hub {
     pub(crate) fn open(&self, run: RunId, attempt: i32) -> Publisher {
         let log = Arc::clone(lock(&self.logs).entry(run).or_default());
         log.begin(attempt);
-        Publisher { hub: self.clone(), run, attempt, log }
+        Publisher { hub: self.clone(), run, attempt, log, record: None }
     }
 
     /// Watches a run from its start. If no log of it is here, because somebody else carries it,
@@ -92,16 +95,17 @@ impl Hub {
         let known = logs.contains_key(&run);
         let log = Arc::clone(logs.entry(run).or_default());
         let watch = RunWatch::new(run, Arc::clone(&log));
-        (watch, (!known).then(|| Mirror { hub: self.clone(), run, log }))
+        (watch, (!known).then(|| Mirror::new(self.clone(), run, log)))
     }
 
     /// Forgets a log that nobody reads. Whoever comes from now on gets a new one.
     fn forget_unwatched(&self, run: RunId, log: &Arc<Log>) -> bool {
         let mut logs = lock(&self.logs);
-        if !log.is_watched() {
+        let is_unwatched = !log.is_watched();
+        if is_unwatched && logs.get(&run).is_some_and(|known| Arc::ptr_eq(known, log)) {
             logs.remove(&run);
         }
-        !log.is_watched()
+        is_unwatched
     }
 
     fn forget(&self, run: RunId, log: &Arc<Log>) {
@@ -124,12 +128,30 @@ pub(crate) struct Publisher {
     run: RunId,
     attempt: i32,
     log: Arc<Log>,
+    record: Option<Record>,
 }
 
 impl Publisher {
+    /// Has what the run says from now on stored as well.
+    pub(crate) fn recorded(
+        mut self,
+        unstored: &Arc<Unstored>,
+        app: AppId,
+        thread: ThreadId,
+    ) -> Self {
+        self.record = Some(Record::new(unstored, &self, app, thread));
+        self
+    }
+
     /// Shows an event to all watchers.
     pub(crate) fn publish(&self, event: RunEvent) {
-        self.log.push(self.attempt, event);
+        match (event, &self.record) {
+            (RunEvent::Delta(text), Some(record)) => {
+                self.log.push(self.attempt, RunEvent::Delta(Arc::clone(&text)));
+                record.heard(&text);
+            }
+            (event, _) => self.log.push(self.attempt, event),
+        }
     }
 
     /// Shows the end to all watchers, and before it what went wrong.
@@ -145,7 +167,7 @@ impl Publisher {
     /// Leaves the run to whoever carries it from now on; its watchers stay.
     pub(crate) fn leave(self) -> Mirror {
         self.log.leave(self.attempt);
-        Mirror { hub: self.hub.clone(), run: self.run, log: Arc::clone(&self.log) }
+        Mirror::new(self.hub.clone(), self.run, Arc::clone(&self.log))
     }
 }
 
@@ -164,9 +186,14 @@ pub(crate) struct Mirror {
     hub: Hub,
     run: RunId,
     log: Arc<Log>,
+    has_resigned: bool,
 }
 
 impl Mirror {
+    fn new(hub: Hub, run: RunId, log: Arc<Log>) -> Self {
+        Self { hub, run, log, has_resigned: false }
+    }
+
     pub(crate) fn run(&self) -> RunId {
         self.run
     }
@@ -176,20 +203,36 @@ impl Mirror {
         !self.log.is_carried() && !self.hub.forget_unwatched(self.run, &self.log)
     }
 
-    /// What is known of the run while it is under way.
+    /// What is known of the run.
+    pub(crate) fn known(&self) -> FollowRun {
+        let (attempt, bytes) = self.log.read(|events| (events.attempt, events.bytes()));
+        FollowRun { run: self.run, attempt, bytes }
+    }
+
+    /// Which attempt is under way.
     pub(crate) fn follow(&self, attempt: i32) {
         self.log.follow(attempt);
     }
 
+    /// What the run has said.
+    pub(crate) fn hear(&self, segment: &Segment) {
+        self.log.hear(segment);
+    }
+
     /// All there is to know of a run that has ended.
-    pub(crate) fn finish(&self, attempt: i32, meta: RunEvent, text: &str, end: RunEnd) {
+    pub(crate) fn finish(self, attempt: i32, meta: RunEvent, text: &str, end: RunEnd) {
         self.log.finish(attempt, meta, text, end);
+    }
+
+    /// Leaves the log to somebody else.
+    pub(crate) fn resign(mut self) {
+        self.has_resigned = true;
     }
 }
 
 impl Drop for Mirror {
     fn drop(&mut self) {
-        if !self.log.is_carried() {
+        if !self.has_resigned && !self.log.is_carried() {
             self.hub.forget(self.run, &self.log);
             self.log.close();
         }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Error, FailureKind};
+use crate::{AppId, Error, FailureKind, Said, Speaker};
 
 fn delta(text: &str) -> RunEvent {
     RunEvent::Delta(text.into())
@@ -98,8 +98,9 @@ async fn an_attempt_that_replaces_another_is_told_to_those_who_saw_some_of_it() 
     let (mut reader, mut idle) = (first.watch(), first.watch());
     ready(&mut reader).await;
 
-    let _mirror = first.leave();
+    let mirror = first.leave();
     let second = hub.open(run, 2);
+    mirror.resign();
     second.publish(delta("a whole sentence"));
     second.end(well());
 
@@ -140,7 +141,7 @@ async fn a_run_that_comes_to_this_server_is_read_on_by_those_who_watched_its_mir
     publisher.publish(meta());
     publisher.publish(delta("here"));
     assert!(!mirror.is_wanted());
-    drop(mirror);
+    mirror.resign();
     publisher.end(well());
 
     assert_eq!(seen(&mut watch).await.text, "here");
@@ -185,6 +186,89 @@ async fn who_has_seen_more_than_a_server_knows_waits_until_it_knows() {
 
     let events = ready(&mut watch).await;
     assert!(matches!(&events[1], RunEvent::Delta(text) if &**text == "nd"), "{events:?}");
+}
+
+fn segment(run: RunId, attempt: i32, position: u32, text: &str) -> Segment {
+    let speaker = || Speaker { source: "webhook".into(), reason: None };
+    let said = Said { text: text.into(), speaker: (position == 0).then(speaker) };
+    Segment { run, app: AppId::new(), attempt, position, said }
+}
+
+#[tokio::test]
+async fn a_mirror_goes_on_with_what_is_stored_of_its_attempt() {
+    let hub = Hub::default();
+    let run = RunId::new();
+    let (mut watch, mirror) = hub.watch(run);
+    let mirror = mirror.unwrap();
+    assert!(watch.is_quiet());
+    mirror.follow(1);
+
+    mirror.hear(&segment(run, 1, 0, "é"));
+    mirror.hear(&segment(run, 1, 0, "éa"));
+    mirror.hear(&segment(run, 1, 9, "far ahead"));
+    mirror.hear(&segment(run, 2, 3, "of another attempt"));
+    mirror.hear(&segment(run, 1, 3, "b"));
+
+    assert_eq!(mirror.known(), FollowRun { run, attempt: 1, bytes: 4 });
+    assert!(!watch.is_quiet());
+    let events = ready(&mut watch).await;
+    assert!(matches!(&events[0], RunEvent::Meta { source, .. } if &**source == "webhook"));
+    let text = |event: &RunEvent| match event {
+        RunEvent::Delta(text) => text.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(events[1..].iter().map(text).collect::<Vec<_>>(), ["é", "a", "b"]);
+    mirror.follow(2);
+    mirror.hear(&segment(run, 2, 0, "anew"));
+    let events = ready(&mut watch).await;
+    assert!(matches!(events[..], [RunEvent::Reset { attempt: 2 }, RunEvent::Delta(_)]));
+}
+
+#[tokio::test]
+async fn a_mirror_refuses_only_what_it_knows_to_be_impossible() {
+    let hub = Hub::default();
+    let run = RunId::new();
+    let (_keep, mirror) = hub.watch(run);
+    let mirror = mirror.unwrap();
+    mirror.follow(1);
+    mirror.hear(&segment(run, 1, 0, "aé"));
+
+    let at = |bytes| {
+        let cursor = RunCursor { run, attempt: 1, bytes, events: 0 };
+        hub.watch(run).0.resume(cursor, false)
+    };
+
+    assert!(at(3).unwrap() && at(700).unwrap(), "the run's own server may have told more");
+    assert!(matches!(at(2), Err(Error::InvalidCursor)), "that is amid a character");
+}
+
+#[tokio::test]
+async fn what_is_said_is_taken_to_be_stored_until_the_run_ends() {
+    let (hub, unstored) = (Hub::default(), Arc::new(Unstored::default()));
+    let publisher = hub.open(RunId::new(), 1);
+    let publisher = publisher.recorded(&unstored, AppId::new(), ThreadId::new());
+    let taken = || {
+        let taken = unstored.take();
+        taken.iter().map(|it| it.segment.clone()).collect::<Vec<_>>()
+    };
+    publisher.publish(meta());
+    assert!(taken().is_empty());
+
+    publisher.publish(delta("Grüß "));
+    publisher.publish(delta("Gott"));
+    unstored.gather().await;
+    let first = taken();
+    assert_eq!((first[0].position, first[0].said.text.as_str()), (0, "Grüß Gott"));
+    assert_eq!(first[0].said.speaker.as_ref().unwrap().source, "simulator");
+    assert!(taken().is_empty(), "nothing is taken twice");
+    publisher.publish(delta(&"é".repeat(20_000)));
+    let rest = taken();
+    assert_eq!(rest.iter().map(|it| it.said.text.len()).sum::<usize>(), 40_000);
+    assert_eq!(rest[1].position, rest[0].position + 16_384);
+    publisher.publish(delta("the end"));
+    publisher.end(well());
+
+    assert!(taken().is_empty(), "its message is stored instead");
 }
 
 #[tokio::test]
@@ -252,9 +336,12 @@ proptest! {
             pieces.iter().for_each(|piece| publisher.publish(delta(piece)));
             let end = || if fails { badly() } else { well() };
             publisher.end(end());
-            let (_keep, mirror) = elsewhere.watch(run);
             let text = pieces.concat();
-            mirror.as_ref().unwrap().finish(1, meta(), &text, end());
+            let watch_elsewhere = || {
+                let (watch, mirror) = elsewhere.watch(run);
+                mirror.unwrap().finish(1, meta(), &text, end());
+                watch
+            };
             let whole = seen(&mut publisher.watch()).await;
 
             let mut read = Seen::default();
@@ -265,8 +352,7 @@ proptest! {
                     read.see(&event);
                 }
                 let cursor = watch.cursor();
-                let from = if number % 2 == 0 { &elsewhere } else { &hub };
-                watch = from.watch(run).0;
+                watch = if number % 2 == 0 { watch_elsewhere() } else { publisher.watch() };
                 let more = watch.resume(cursor.to_string().parse().unwrap(), false).unwrap();
                 prop_assert_eq!(more, read != whole);
             }

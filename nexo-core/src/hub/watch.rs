@@ -46,25 +46,25 @@ impl RunWatch {
         self.seen
     }
 
+    /// Whether nothing can be told for now, because the run has not begun, or others carry it
+    /// and it has not said anything yet.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        let knows_more = |events: &Events| events.carried || events.has_ended() || events.closed;
+        self.log.read(|events| events.meta.is_none() && !knows_more(events))
+    }
+
     /// Goes on after what was seen elsewhere, of an attempt that there was. Gives whether
     /// anything can come. `over` is whether the store has the run as ended.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidCursor`] if nobody can have seen that much. While another server carries
-    /// the run that is not known yet: a reader that claims too much gets the whole then. So it
-    /// is where this server still carries an attempt that it lost without noticing, or a run
-    /// whose end it has not heard of yet, and others have.
+    /// [`Error::InvalidCursor`] if nobody can have seen that much, as far as it is known here.
     pub(crate) fn resume(&mut self, cursor: RunCursor, over: bool) -> Result<bool> {
         let (possible, all) = self.log.read(|events| {
             let same = cursor.attempt == events.attempt;
-            let known = events.has_ended() || (events.carried && !over);
-            // What was said and is not kept was seen all the same.
-            let withdrawn = events.has_ended() && events.text.is_empty();
-            let fits =
-                if same { withdrawn || events.reaches(cursor.bytes, cursor.events) } else { true };
             let all = same && events.has_ended() && events.is_all(&cursor);
-            (fits || !known, all)
+            (events.admits(&cursor, over), all)
         });
         if !possible {
             return Err(Error::InvalidCursor);
@@ -132,7 +132,7 @@ impl RunWatch {
 
     /// Whether what was seen is not what is there now.
     fn is_behind(&self, events: &Events) -> bool {
-        let unreached = events.has_ended() && !events.reaches(self.seen.bytes, self.seen.events);
+        let unreached = events.has_ended() && !events.reaches(&self.seen);
         self.seen.attempt != events.attempt || unreached
     }
 

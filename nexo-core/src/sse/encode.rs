@@ -28,6 +28,12 @@ pub fn retry(milliseconds: u32) -> Bytes {
     format!("retry: {milliseconds}\n\n").into()
 }
 
+/// Only an id, which a reader gives back when it connects again: no event comes of it.
+#[must_use]
+pub fn id(id: &str) -> Bytes {
+    format!("id: {}\n\n", one_line(id)).into()
+}
+
 /// A comment: readers ignore it, but it shows that the connection is alive.
 #[must_use]
 pub fn comment(text: &str) -> Bytes {

@@ -4,7 +4,7 @@ mod decode;
 mod encode;
 
 pub use decode::{DecodeError, Decoder, Event, MAX_EVENT_BYTES};
-pub use encode::{comment, encode, encode_with_id, retry};
+pub use encode::{comment, encode, encode_with_id, id, retry};
 
 #[cfg(test)]
 mod tests;

@@ -10,8 +10,8 @@ mod memory;
 pub use memory::MemoryStore;
 
 use crate::{
-    AgentStore, AppStore, DeliveryStore, IdempotencyStore, KeyStore, MessageStore, ReplayStore,
-    RunStore, ServerStore, SubscriberStore, ThreadStore,
+    AgentStore, AppStore, DeliveryStore, EventStore, IdempotencyStore, KeyStore, MessageStore,
+    ReplayStore, RunStore, ServerStore, SubscriberStore, ThreadStore,
 };
 
 /// Keeps the state of conversations.
@@ -23,6 +23,7 @@ pub trait Store:
     + ThreadStore
     + MessageStore
     + RunStore
+    + EventStore
     + DeliveryStore
     + ReplayStore
     + ServerStore
@@ -38,6 +39,7 @@ impl<T> Store for T where
         + ThreadStore
         + MessageStore
         + RunStore
+        + EventStore
         + DeliveryStore
         + ReplayStore
         + ServerStore

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on panics")]
 
+mod elsewhere;
 mod hints;
 mod overlap;
 mod replays;

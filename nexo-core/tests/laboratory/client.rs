@@ -27,11 +27,12 @@ impl Client {
             for part in 0..1 + self.chance.below(2) {
                 self.say(format!("c{}.{turn}.{part}", self.number)).await;
             }
-            let Some(watch) = self.ask().await else { continue };
+            let Some((watch, server)) = self.ask().await else { continue };
             let run = watch.run();
             self.world.history.began(run);
             let name = format!("r{}.{turn}", self.number);
-            readers.spawn(Reader::new(&self.world, name.clone(), run, Some(watch)).read());
+            let first = Some((watch, server));
+            readers.spawn(Reader::new(&self.world, name.clone(), run, first).read());
             if self.chance.percent(30) {
                 readers.spawn(Reader::new(&self.world, format!("{name}.late"), run, None).read());
             }
@@ -76,8 +77,8 @@ impl Client {
         }
     }
 
-    /// Wants an answer to what was said so far.
-    async fn ask(&mut self) -> Option<RunWatch> {
+    /// Wants an answer to what was said so far, and says over which server.
+    async fn ask(&mut self) -> Option<(RunWatch, usize)> {
         let options = self.options();
         for _ in 0..4 {
             let server = self.world.server(&mut self.chance);
@@ -94,7 +95,7 @@ impl Client {
                 format!("c{} asks s{}, {options:?}: {outcome:?}", self.number, server.number)
             });
             match started {
-                Ok(Ok(watch)) => return Some(watch),
+                Ok(Ok(watch)) => return Some((watch, server.number)),
                 Ok(Err(Error::Unavailable(_) | Error::OutcomeUnknown(_))) | Err(_) => {}
                 Ok(Err(Error::RunActive(_) | Error::NoUserMessages(_))) => return None,
                 Ok(Err(error)) => panic!("no run was made: {error:?}"),

@@ -137,7 +137,9 @@ impl Gate {
 }
 
 fn is_reading(name: &str) -> bool {
-    ["get_", "list_", "valid_", "ping", "stopped_"].iter().any(|start| name.starts_with(start))
+    ["get_", "list_", "follow_", "valid_", "ping", "stopped_"]
+        .iter()
+        .any(|start| name.starts_with(start))
 }
 
 impl fmt::Debug for Gate {
@@ -155,6 +157,8 @@ pub(crate) enum Lie {
     LosesMessages,
     /// A reply is stored without its last letter.
     CutsReplies,
+    /// What runs say is told in other words.
+    GarblesSegments,
 }
 
 /// The store behind a gate.

@@ -29,6 +29,8 @@ pub(crate) struct Facts {
     /// The replies that agents gave later and that were taken.
     pub(crate) accepted: Vec<(RunId, MessageId)>,
     pub(crate) readings: Vec<Reading>,
+    /// How many pieces of text were read elsewhere while more was to come.
+    pub(crate) live: usize,
     /// What nobody should ever see.
     pub(crate) wrongs: Vec<String>,
 }
@@ -150,6 +152,20 @@ impl History {
     pub(crate) fn say(&self, speech: usize, text: &str) {
         if let Some(speech) = self.facts().speeches.get_mut(speech) {
             speech.said.push_str(text);
+        }
+    }
+
+    /// Somebody has read so much of a run over a server: at any time that is how one of its
+    /// agents began.
+    pub(crate) fn heard(&self, reader: &str, run: RunId, server: usize, text: &str) {
+        let mut facts = self.facts();
+        let said = |it: &&Speech| it.run == run && it.said.starts_with(text);
+        let Some(speech) = facts.speeches.iter().find(said) else {
+            let what = format!("{reader} of {} read {text:?}, which nobody said", facts.name(run));
+            return facts.wrongs.push(what);
+        };
+        if speech.server != server && !speech.has_ended {
+            facts.live += 1;
         }
     }
 

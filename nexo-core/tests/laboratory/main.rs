@@ -14,6 +14,7 @@ mod client;
 mod doors;
 mod gate;
 mod history;
+mod hub;
 mod judge;
 mod reader;
 mod world;
@@ -60,7 +61,7 @@ fn whatever_fails_every_promise_holds() {
 
 #[test]
 fn a_store_that_lies_is_noticed() {
-    for lie in [Lie::LosesMessages, Lie::CutsReplies, Lie::IgnoresFences] {
+    for lie in [Lie::LosesMessages, Lie::CutsReplies, Lie::IgnoresFences, Lie::GarblesSegments] {
         let mut noticed = (0..400).map(|seed| Verdict::of(seed, Some(lie)));
         let noticed = noticed.find(|verdict| !verdict.wrongs.is_empty());
         let noticed = noticed.unwrap_or_else(|| panic!("{lie:?} was not noticed"));
@@ -98,6 +99,9 @@ struct Verdict {
     wrongs: Vec<String>,
     lines: Vec<(Timestamp, String)>,
     remains: Remains,
+    /// How many pieces of text were read on another server than the one where they were said,
+    /// before that one had said everything.
+    live: usize,
 }
 
 impl Verdict {
@@ -116,6 +120,14 @@ impl std::fmt::Display for Verdict {
         }
         writeln!(f, "{:#?}\n{:#?}", self.remains, self.wrongs)
     }
+}
+
+/// Whatever fails, there is always somebody who reads along elsewhere.
+#[test]
+fn readers_see_what_runs_say_on_other_servers_as_well() {
+    let live = (0..20).map(|seed| Verdict::of(seed, None).live);
+    let live: Vec<usize> = live.collect();
+    assert!(live.iter().filter(|live| **live > 0).count() > 15, "{live:?}");
 }
 
 /// Not always: who wait for one thing wake in an order that is tokio's own chance, and one seed
@@ -153,7 +165,8 @@ async fn history(seed: u64, lie: Option<Lie>) -> Verdict {
     let remains = world.remains().await;
     let mut facts = world.history.facts();
     let wrongs = judge::judge(&facts, &remains);
-    Verdict { seed, wrongs, lines: std::mem::take(&mut facts.lines), remains }
+    let (lines, live) = (std::mem::take(&mut facts.lines), facts.live);
+    Verdict { seed, wrongs, lines, remains, live }
 }
 
 type Talking = tokio::task::JoinSet<tokio::task::JoinSet<()>>;

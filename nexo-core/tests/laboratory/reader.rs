@@ -14,6 +14,8 @@ pub(crate) struct Reader {
     chance: Chance,
     run: RunId,
     watch: Option<RunWatch>,
+    /// Over which server.
+    server: usize,
     /// What was seen, as the reader keeps it: as a text.
     cursor: Option<String>,
     text: String,
@@ -25,14 +27,16 @@ impl Reader {
         world: &Arc<World>,
         name: String,
         run: RunId,
-        watch: Option<RunWatch>,
+        watch: Option<(RunWatch, usize)>,
     ) -> Self {
+        let (watch, server) = watch.unzip();
         Self {
             world: Arc::clone(world),
             name,
             chance: world.chance(),
             run,
             watch,
+            server: server.unwrap_or_default(),
             cursor: None,
             text: String::new(),
         }
@@ -62,7 +66,11 @@ impl Reader {
                 () = &mut cut => None,
             };
             match event {
-                Some(RunEvent::Delta(text)) => self.text.push_str(&text),
+                Some(RunEvent::Delta(text)) => {
+                    self.text.push_str(&text);
+                    let history = &self.world.history;
+                    history.heard(&self.name, self.run, self.server, &self.text);
+                }
                 Some(RunEvent::Reset { attempt }) => {
                     self.note(format!("begins again with attempt {attempt}"));
                     self.text.clear();
@@ -100,7 +108,7 @@ impl Reader {
         match resumed {
             Ok(Some(watch)) => {
                 self.note(format!("goes on at s{number} from {:?}", self.place()));
-                self.watch = Some(watch);
+                (self.watch, self.server) = (Some(watch), number);
             }
             Ok(None) => self.wrong(format!("s{number} has no more, and there was no end")),
             Err(Error::Unavailable(_) | Error::OutcomeUnknown(_)) => {}

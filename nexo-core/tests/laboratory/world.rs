@@ -9,8 +9,8 @@ use std::{
 };
 
 use nexo_core::{
-    AppId, Clock, MemoryStore, MessageRange, NewApp, NewThread, Nexo, Run, RunFilter, Scope, Store,
-    ThreadId, Timestamp,
+    AppId, Clock, LocalHub, MemoryStore, MessageRange, NewApp, NewThread, Nexo, Run, RunFilter,
+    Scope, Store, StreamHub, ThreadId, Timestamp,
 };
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     chance::Chance,
     gate::{Gate, GatedStore, Lie, Standing},
     history::History,
+    hub::LossyHub,
     judge::Remains,
 };
 
@@ -51,6 +52,8 @@ pub(crate) struct World {
     pub(crate) threads: Vec<ThreadId>,
     store: Arc<dyn Store>,
     lie: Option<Lie>,
+    /// What servers tell each other with, if they do.
+    hub: Option<LossyHub>,
     servers: Mutex<Vec<Server>>,
     opened: AtomicUsize,
     chance: Mutex<Chance>,
@@ -75,6 +78,7 @@ impl World {
             threads.push(thread.id);
         }
         let servers = 2 + chance.below(2);
+        let hub = chance.percent(70).then(|| LossyHub::new(chance.fork()));
         let world = Arc::new(Self {
             history,
             scope,
@@ -82,6 +86,7 @@ impl World {
             threads,
             store,
             lie,
+            hub,
             servers: Mutex::default(),
             opened: AtomicUsize::new(0),
             chance: Mutex::new(chance),
@@ -103,8 +108,13 @@ impl World {
         let store = GatedStore { gate: Arc::clone(&gate), behind, lie: self.lie };
         let world = Arc::downgrade(self);
         let agent = Agent { server: number, gate: Arc::clone(&gate), world };
+        let hub: Arc<dyn StreamHub> = match &self.hub {
+            Some(hub) => Arc::new(hub.clone()),
+            None => Arc::new(LocalHub::default()),
+        };
         let nexo = Nexo::builder()
             .store(Arc::new(store))
+            .hub(hub)
             .run_deadline(Duration::from_secs(40))
             .reply_patience(Duration::from_secs(20))
             .dispatcher("webhook", Arc::new(agent))

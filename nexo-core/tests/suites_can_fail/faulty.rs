@@ -42,6 +42,8 @@ pub(crate) enum Fault {
     AllowsOneMore,
     ForgetsRequests,
     IgnoresBodies,
+    CutsSegments,
+    ForgetsWhatIsKnown,
 }
 
 #[derive(Debug)]
@@ -78,7 +80,7 @@ unspoilt! {
     (), u32, u64, &OwnerId, AppId, AgentId, SubscriberId, ThreadId, MessageId, RunId, UserId, MailId,
     NewApp, App, Agent, Vec<Agent>, Subscriber, Thread, ThreadChanges, MessageRange, PageRequest,
     StartedRun, Run, Vec<RunStart>, SweptRuns, Stop, i64, User, Option<User>, MailKind, Vec<Mail>, String,
-    LimitDecision, DeliveryId, Replay, ReplayId,
+    LimitDecision, DeliveryId, Replay, ReplayId, Vec<FollowedRun>,
 }
 
 impl Passing for &Scope {
@@ -286,6 +288,27 @@ impl Passing for ServerId {
     }
 }
 
+/// Segments without the last of them, as if they had never been written.
+impl Passing for &[Segment] {
+    fn spoil(self, fault: Fault) -> Self {
+        match self {
+            [rest @ .., _] if fault == Fault::CutsSegments => rest,
+            all => all,
+        }
+    }
+}
+
+/// Followers who are told everything anew, whatever they know.
+impl Passing for &[FollowRun] {
+    fn spoil(self, fault: Fault) -> Self {
+        if fault != Fault::ForgetsWhatIsKnown {
+            return self;
+        }
+        let anew = self.iter().map(|known| FollowRun { bytes: 0, ..*known });
+        Box::leak(anew.collect::<Box<[_]>>())
+    }
+}
+
 impl Passing for Delivery {
     fn spoil(mut self, fault: Fault) -> Self {
         if fault == Fault::DamagesBytes {
@@ -418,6 +441,11 @@ passing! {
             scope: &Scope, app: AppId, filter: &RunFilter, cursor: Option<&Cursor>, limit: u32
         ) -> CursorPage<Run>;
         fn sweep_runs(sweep: SweepRuns) -> SweptRuns;
+    }
+    EventStore {
+        fn append_segments(segments: &[Segment]) -> ();
+        fn follow_runs(runs: &[FollowRun], max_bytes: u32) -> Vec<FollowedRun>;
+        fn prune_segments(age: Duration, limit: u32) -> u64;
     }
     DeliveryStore {
         fn record_delivery(delivery: Delivery) -> ();

@@ -155,6 +155,15 @@ noticed! {
         store::an_impatient_wish_begins_at_once_where_nothing_runs,
         store::the_apps_own_rule_holds_where_a_wish_says_nothing,
     }
+    a_store_that_cuts_segments_is_noticed: CutsSegments {
+        store::what_a_run_says_is_followed_from_any_segment,
+        store::many_runs_are_followed_at_once,
+    }
+    a_store_that_tells_followers_everything_anew_is_noticed: ForgetsWhatIsKnown {
+        store::what_a_run_says_is_followed_from_any_segment,
+        store::many_runs_are_followed_at_once,
+        store::a_new_attempt_is_followed_from_its_start,
+    }
     a_store_that_damages_bytes_is_noticed: DamagesBytes {
         store::a_delivery_comes_back_byte_for_byte,
     }
@@ -176,6 +185,7 @@ noticed! {
     }
     a_store_that_takes_everything_for_old_is_noticed: ForgetsAge {
         store::old_deliveries_are_pruned_by_slices_the_oldest_first,
+        store::segments_are_pruned_by_slices_after_the_end,
         store::runs_of_this_and_of_live_servers_are_left_alone,
         store::runs_of_a_server_that_fell_silent_are_queued_again,
     }

@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write, sync::Arc};
 
-use nexo_core::MemoryStore;
+use nexo_core::{LocalHub, MemoryStore};
 use nexo_http::TokenSecrets;
 
 use super::say;
@@ -30,7 +30,8 @@ pub(crate) fn openapi(config: &Config, served: bool, out: &mut impl Write) -> Re
 /// The document depends on the settings only, so this API never answers anybody.
 fn api(config: &Config) -> nexo_http::Api {
     let store = Arc::new(MemoryStore::new());
-    let stores = Stores { store: store.clone(), accounts: store, is_exclusive: false };
+    let hub = Arc::new(LocalHub::default());
+    let stores = Stores { store: store.clone(), accounts: store, hub, is_exclusive: false };
     let secrets = TokenSecrets {
         access: "unused".into(),
         reset_password: "unused".into(),

@@ -19,6 +19,9 @@ pub(crate) struct Database {
     pub(crate) max_connections: u32,
     #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "a file has none"))]
     pub(crate) max_lifetime: Duration,
+    /// Whether servers tell each other what has changed.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "there is one server"))]
+    pub(crate) notify: bool,
 }
 
 /// Where everything is kept.
@@ -44,7 +47,8 @@ impl Database {
         let overflow = reader.number("DATABASE_MAX_OVERFLOW", 10, 0, 1_000);
         let recycle = reader.number("DATABASE_POOL_RECYCLE", 3_600, 1, 31_536_000);
         let max_lifetime = Duration::from_secs(recycle);
-        Self { target, max_connections: size + overflow, max_lifetime }
+        let notify = reader.switch("DATABASE_NOTIFY", true);
+        Self { target, max_connections: size + overflow, max_lifetime, notify }
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct Config {
     pub(crate) database: Database,
     /// How long deliveries are kept.
     pub(crate) delivery_retention: Duration,
+    /// How long what runs said is kept beside their replies.
+    pub(crate) event_retention: Duration,
     pub(crate) secrets: GivenSecrets,
     pub(crate) accounts: Accounts,
     pub(crate) backend_url: Option<Url>,
@@ -64,6 +66,7 @@ impl Config {
             listen: Listen::read(&mut reader),
             database: Database::read(&mut reader, &data_dir),
             delivery_retention: days(&mut reader, "RETENTION_DELIVERIES_DAYS", 30),
+            event_retention: hours(&mut reader, "RETENTION_EVENTS_HOURS", 24),
             data_dir,
             secrets: GivenSecrets::read(&mut reader),
             accounts: Accounts::read(&mut reader),
@@ -146,6 +149,10 @@ impl Config {
 
 fn days(reader: &mut Reader<'_>, name: &'static str, default: u64) -> Duration {
     Duration::from_secs(reader.number(name, default, 1, 36_500) * 24 * 3_600)
+}
+
+fn hours(reader: &mut Reader<'_>, name: &'static str, default: u64) -> Duration {
+    Duration::from_secs(reader.number(name, default, 1, 876_000) * 3_600)
 }
 
 fn refusal(what: &str, lines: &[String]) -> Failure {

@@ -83,6 +83,22 @@ fn a_secret_that_can_not_be_used_is_not_repeated() {
 }
 
 #[test]
+fn what_is_kept_for_a_while_is_said_in_hours_and_days() {
+    let config = read(&[("RETENTION_EVENTS_HOURS", "2"), ("RETENTION_DELIVERIES_DAYS", "3")]);
+
+    assert_eq!(config.event_retention.as_secs(), 2 * 3_600);
+    assert_eq!(config.delivery_retention.as_secs(), 3 * 86_400);
+    assert_eq!(read(&[]).event_retention.as_secs(), 86_400);
+    assert!(refused(&[("RETENTION_EVENTS_HOURS", "0")]).contains("RETENTION_EVENTS_HOURS"));
+}
+
+#[test]
+fn servers_tell_each_other_unless_they_are_told_not_to() {
+    assert!(read(&[]).database.notify);
+    assert!(!read(&[("DATABASE_NOTIFY", "off")]).database.notify);
+}
+
+#[test]
 fn unknown_log_levels_and_pool_classes_are_the_default() {
     for (name, level) in [
         ("CRITICAL", tracing::Level::ERROR),

@@ -3,12 +3,14 @@
 
 use std::fs;
 
+use reqwest::Method;
+use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use url::Url;
 
 use crate::{
     accounts::reset_by_mail,
-    harness::{Home, said},
+    harness::{Home, Server, said},
     lifecycle::a_run_survives_termination,
     sink::Sink,
 };
@@ -82,6 +84,34 @@ async fn several_servers_share_a_database_if_they_share_their_secrets() {
     assert_eq!(other.get("/users/me", &token).await.0, 200);
     drop((one, other));
     database.drop().await;
+}
+
+/// Whether the servers tell each other anything, or each looks for itself.
+#[tokio::test]
+async fn a_stream_of_another_servers_run_comes_piece_by_piece() {
+    for notify in ["on", "off"] {
+        let (home, database) = (Home::new(), Database::new().await);
+        let settings = [&database.settings()[..], &[("DATABASE_NOTIFY", notify)]].concat();
+        let (one, other) = (home.start(&settings), home.start(&settings));
+        let token = one.new_user("nora@example.com").await;
+        let thread = one.new_thread(&token, 300).await;
+        let question = json!({"content": "Is it vegan, and is there any of it left by noon?"});
+        one.post(&format!("{thread}/messages"), &token, question).await;
+        let path = format!("{thread}/run/stream");
+        let open = |server: &Server| server.request(Method::GET, &path).bearer_auth(&token).send();
+
+        let near = open(&one).await.unwrap();
+        let far = open(&other).await.unwrap();
+
+        assert_eq!(near.headers()["x-run-id"], far.headers()["x-run-id"]);
+        let (near, far) = (near.text().await.unwrap(), far.text().await.unwrap());
+        // After its end a reply of this length comes in one piece.
+        assert!(far.matches("event: delta").count() > 1, "NOTIFY {notify}: {far}");
+        let last_id = |text: &str| text.rsplit_once("id: ").map(|(_, id)| id.to_owned());
+        assert_eq!(last_id(&far), last_id(&near));
+        drop((one, other));
+        database.drop().await;
+    }
 }
 
 #[tokio::test]

@@ -33,13 +33,14 @@ pub(crate) async fn next(stream: &mut Stream) -> Option<Event> {
     }
 }
 
-/// The event that a chunk is, to the last byte; `None` if it is a comment.
+/// The event that a chunk is, to the last byte; `None` if none comes of it.
 pub(crate) fn event(chunk: &[u8]) -> Option<Event> {
     let text = std::str::from_utf8(chunk).unwrap();
     assert!(!text.contains('\r'), "a line does not end with a line feed alone: {text:?}");
     let body = text.strip_suffix("\n\n").unwrap_or_else(|| panic!("no whole event: {text:?}"));
     assert!(!body.contains("\n\n"), "a chunk with more than one event: {text:?}");
-    if body.starts_with(':') || body.starts_with("retry: ") {
+    let id_alone = body.starts_with("id: ") && !body.contains('\n');
+    if id_alone || body.starts_with(':') || body.starts_with("retry: ") {
         return None;
     }
     let lines: Vec<&str> = body.split('\n').collect();

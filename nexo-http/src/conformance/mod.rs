@@ -60,6 +60,7 @@ mod cors;
 mod defects;
 mod deliveries;
 mod events;
+mod follow;
 mod garbage;
 mod idempotency;
 mod isolation;
@@ -326,6 +327,11 @@ suite! { $
         a_question_with_a_key_is_asked_once,
         where_an_answer_is_refused_nothing_is_said,
         what_is_wrong_with_a_question_is_told,
+    }
+    follow {
+        a_stream_on_another_server_shows_the_text_as_it_comes,
+        who_waits_for_a_queued_run_is_told_how_to_go_on,
+        a_stream_that_is_cut_anywhere_is_read_to_the_same_end,
     }
     tester {
         the_tester_sends_the_sample_payload,

@@ -258,9 +258,14 @@ impl App {
 
     /// The third message of a thread, once it is there.
     pub(crate) async fn reply(&self, thread: &str) -> Value {
+        self.message(thread, 3).await
+    }
+
+    /// The message with this `seq`, once it is there.
+    pub(crate) async fn message(&self, thread: &str, seq: usize) -> Value {
         let stored = async {
             loop {
-                match self.messages(thread).await.get(2) {
+                match self.messages(thread).await.get(seq - 1) {
                     Some(message) => return message.clone(),
                     None => tokio::task::yield_now().await,
                 }

@@ -1,6 +1,6 @@
 //! Runs as event streams, from their start or from where a reader was cut off.
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -71,7 +71,7 @@ pub(super) async fn resume(
 ) -> Result<Followed, ApiError> {
     match api.engine().resume(scope, app, cursor).await? {
         None => Ok(Followed::ToTheEnd),
-        Some(watch) => Ok(Followed::new(watch, api.settings().heartbeat, true)),
+        Some(watch) => Ok(Followed::from_cursor(watch, api.settings().heartbeat)),
     }
 }
 
@@ -83,13 +83,22 @@ pub(crate) enum Followed {
 }
 
 impl Followed {
+    /// Who has to wait for the first event is told at once how to go on with the run: a
+    /// request without an id may well make another one.
     pub(super) fn from_start(watch: RunWatch, heartbeat: Duration) -> Self {
-        Self::new(watch, heartbeat, false)
+        let ready = watch.is_quiet().then(|| sse::id(&watch.cursor().to_string()));
+        Self::new(watch, heartbeat, ready)
     }
 
-    fn new(watch: RunWatch, heartbeat: Duration, again: bool) -> Self {
+    /// Only a reader that knows how to go on is told when to connect again.
+    fn from_cursor(watch: RunWatch, heartbeat: Duration) -> Self {
+        Self::new(watch, heartbeat, Some(sse::retry(RETRY_MS)))
+    }
+
+    fn new(watch: RunWatch, heartbeat: Duration, ready: Option<Bytes>) -> Self {
         let id = run_id(watch.run());
-        Self::Stream(WithHeader(events(watch, heartbeat, again), RUN_ID, id))
+        let reader = Reader { watch, heartbeat, ready, over: false };
+        Self::Stream(WithHeader(reader.events(), RUN_ID, id))
     }
 }
 
@@ -107,34 +116,30 @@ impl Output for Followed {
     }
 }
 
-/// The run as an event stream: every item is one whole event, and after a while of silence
-/// comes a comment, by which a client that is gone is noticed.
-///
-/// Only a reader that knows how to go on is told when to connect again.
-fn events(watch: RunWatch, heartbeat: Duration, again: bool) -> Sse {
-    let ready = again.then(|| sse::retry(RETRY_MS)).into_iter().collect();
-    let reader = Reader { watch, heartbeat, ready, over: false };
-    let events = stream::unfold(reader, |mut reader| async move {
-        // Clients forget what they have read of an event at the end of a read: a pause
-        // between two has the server send each in a write of its own.
-        tokio::task::yield_now().await;
-        let event = reader.next().await?;
-        Some((Ok::<_, BoxError>(event), reader))
-    });
-    Sse(events.boxed())
-}
-
 struct Reader {
     watch: RunWatch,
     heartbeat: Duration,
-    /// What is due before the next event of the run.
-    ready: VecDeque<Bytes>,
+    /// What comes before the first event.
+    ready: Option<Bytes>,
     over: bool,
 }
 
 impl Reader {
+    /// The run as an event stream: every item is one whole event, and after a while of silence
+    /// comes a comment, by which a client that is gone is noticed.
+    fn events(self) -> Sse {
+        let events = stream::unfold(self, |mut reader| async move {
+            // Clients forget what they have read of an event at the end of a read: a pause
+            // between two has the server send each in a write of its own.
+            tokio::task::yield_now().await;
+            let event = reader.next().await?;
+            Some((Ok::<_, BoxError>(event), reader))
+        });
+        Sse(events.boxed())
+    }
+
     async fn next(&mut self) -> Option<Bytes> {
-        if let Some(ready) = self.ready.pop_front() {
+        if let Some(ready) = self.ready.take() {
             return Some(ready);
         }
         if self.over {

@@ -3,9 +3,12 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/hearing.rs"]
+mod hearing;
 
 mod delivery_plans;
 mod failures;
+mod hub;
 mod idempotency;
 mod lost_connections;
 mod migrations;

@@ -64,7 +64,7 @@ async fn find(store: &PostgresStore, customer: &str) -> (ThreadId, SubscriberId)
     (ThreadId::from_uuid(row.get::<Uuid, _>(0)), SubscriberId::from_uuid(row.get::<Uuid, _>(1)))
 }
 
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     "nexo_subscribers",
     "nexo_subscriber_names",
     "nexo_threads",
@@ -72,6 +72,7 @@ const TABLES: [&str; 7] = [
     "nexo_runs",
     "nexo_deliveries",
     "nexo_replays",
+    "nexo_events",
 ];
 
 /// That the plans read no table from end to end.

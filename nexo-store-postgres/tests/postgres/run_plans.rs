@@ -1,8 +1,10 @@
 //! How the database goes about runs, by its own account, when there are many.
 
+use std::time::Duration;
+
 use nexo_core::{
-    AppId, AppStore as _, Cursor, NewApp, RunFilter, RunState, RunStore as _, Scope, ServerId,
-    StartedRun, Stop, SubscriberId, ThreadId,
+    AppId, AppStore as _, Cursor, EventStore as _, FollowRun, NewApp, RunFilter, RunState,
+    RunStore as _, Said, Scope, Segment, ServerId, StartedRun, Stop, SubscriberId, ThreadId,
 };
 use nexo_store_postgres::PostgresStore;
 use sqlx::Row as _;
@@ -173,4 +175,54 @@ async fn whatever_is_done_with_runs_uses_an_index() {
     }
 
     assert!(stopped == 2 * TIMES && begun > 0, "{stopped} {begun}");
+}
+
+/// What many runs have said, of which few are under way, and some ended long ago.
+async fn said(store: &PostgresStore) -> Vec<FollowRun> {
+    sqlx::raw_sql(
+        "insert into nexo_events (run_id, attempt, position, app_id, data, created_at)
+        select r.id, 1, n * 2, r.app_id, '{\"text\":\"ab\"}', now() - interval '1 hour'
+        from nexo_runs r, generate_series(0, 4) n
+        where r.state in ('completed', 'waiting');
+
+        update nexo_runs set finished_at = now() - interval '30 minutes'
+        where state = 'completed'",
+    )
+    .execute(store.pool())
+    .await
+    .unwrap();
+    sqlx::raw_sql("vacuum analyze").execute(store.pool()).await.unwrap();
+    let sql = "select id from nexo_runs where state = 'waiting'";
+    let rows = sqlx::query(sql).fetch_all(store.pool()).await.unwrap();
+    let known = |id| FollowRun { run: nexo_core::RunId::from_uuid(id), attempt: 1, bytes: 4 };
+    rows.iter().map(|row| known(row.get::<Uuid, _>(0))).collect()
+}
+
+#[tokio::test]
+async fn following_runs_and_storing_what_they_say_uses_an_index() {
+    let (plain, database, app) = crowd().await;
+    let followed = said(&plain).await;
+    let store = explained(&database).await;
+    let watch = Watch::begin();
+
+    for known in followed.chunks(20).take(TIMES) {
+        let found = store.follow_runs(known, 1_000).await.unwrap();
+        assert!(found.iter().all(|it| it.segments.len() == 3), "{found:?}");
+        assert_no_scan(&watch.notices(), "follow");
+
+        let segment = |known: &FollowRun| Segment {
+            run: known.run,
+            app,
+            attempt: 1,
+            position: 10,
+            said: Said { text: "more".into(), speaker: None },
+        };
+        let more: Vec<Segment> = known.iter().map(segment).collect();
+        store.append_segments(&more).await.unwrap();
+        assert_no_scan(&watch.notices(), "append");
+
+        let pruned = store.prune_segments(Duration::from_secs(60), 100).await.unwrap();
+        assert_eq!(pruned, 100);
+        assert_no_scan(&watch.notices(), "prune");
+    }
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use nexo_core::{
-    AppStore as _, MessageRange, MessageStore as _, NewThread, RunState, RunStore as _,
-    ServerStore as _, StartedRun, SweptRuns, ThreadStore as _,
+    AppStore as _, EventStore as _, FollowRun, MessageRange, MessageStore as _, NewThread,
+    RunState, RunStore as _, Said, Segment, ServerStore as _, StartedRun, SweptRuns,
+    ThreadStore as _,
     accounts::{NewUser, UserStore as _},
 };
 
@@ -129,6 +130,30 @@ async fn finishing_a_run_and_releasing_the_next_is_one_statement() {
 
     assert!(finished.released);
     assert_one(&watch.statements(), "update nexo_runs");
+}
+
+/// Each server does both again and again, for all its runs.
+#[tokio::test]
+async fn appending_segments_and_following_runs_are_one_statement_each() {
+    let room = Room::new().await;
+    room.say("Hello").await.unwrap();
+    let run = room.start().await.run;
+    let said = |position: u32| Segment {
+        run: run.id,
+        app: run.app,
+        attempt: 1,
+        position,
+        said: Said { text: "Hi".into(), speaker: None },
+    };
+    let watch = Watch::begin();
+
+    room.store.append_segments(&[said(0), said(2), said(4)]).await.unwrap();
+    assert_one(&watch.statements(), "insert into nexo_events");
+
+    let known = [FollowRun { run: run.id, attempt: 1, bytes: 2 }];
+    let followed = room.store.follow_runs(&known, 1_000).await.unwrap();
+    assert_eq!(followed[0].segments, [said(2), said(4)]);
+    assert_one(&watch.statements(), "from nexo_events");
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! Watches what the driver logs: each statement, and each notice of the server.
+//! Watches what is logged: by the driver each statement, and each notice of the server; and what
+//! the hub has to say.
 
 use std::{
     fmt::{self, Write as _},
@@ -14,6 +15,7 @@ use tracing::{
 
 const STATEMENTS: &str = "sqlx::query";
 const NOTICES: &str = "sqlx::postgres::notice";
+const HUB: &str = "nexo_store_postgres::hub::listen";
 
 static SECOND: OnceLock<Dispatch> = OnceLock::new();
 
@@ -43,6 +45,11 @@ impl Watch {
         self.take(NOTICES)
     }
 
+    /// What the hub had to say since the last look.
+    pub(crate) fn hub(&self) -> Vec<String> {
+        self.take(HUB)
+    }
+
     fn take(&self, target: &str) -> Vec<String> {
         let log = std::mem::take(&mut *self.log.lock().unwrap());
         log.into_iter().filter(|(from, _)| *from == target).map(|(_, text)| text).collect()
@@ -55,7 +62,7 @@ struct Collector {
 
 impl Subscriber for Collector {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        [STATEMENTS, NOTICES].contains(&metadata.target())
+        [STATEMENTS, NOTICES, HUB].contains(&metadata.target())
     }
 
     fn event(&self, event: &Event<'_>) {

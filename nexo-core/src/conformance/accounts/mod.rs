@@ -32,7 +32,7 @@ suite! { $
     ///     nexo_core::accounts_conformance!(fresh_store);
     /// }
     /// ```
-    macro accounts_conformance(accounts: Arc<dyn StoreWithAccounts>);
+    macro accounts_conformance(accounts: Arc<dyn StoreWithAccounts>) from Fresh;
 
     users {
         a_user_keeps_what_they_were_given,

@@ -3,6 +3,7 @@
 mod agents;
 mod apps;
 mod deliveries;
+mod events;
 mod idempotency;
 mod keys;
 mod messages;
@@ -37,7 +38,7 @@ suite! { $
     ///     nexo_core::store_conformance!(fresh_store);
     /// }
     /// ```
-    macro store_conformance(store: Arc<dyn Store>);
+    macro store_conformance(store: Arc<dyn Store>) from Fresh;
 
     apps {
         a_new_app_comes_with_its_main_agent,
@@ -140,6 +141,16 @@ suite! { $
         replies_and_messages_at_once_leave_no_gap,
         after_its_end_another_run_may_start,
         a_run_outside_the_scope_does_not_exist,
+    }
+    events {
+        what_a_run_says_is_followed_from_any_segment,
+        a_segment_that_is_appended_again_stays_as_it_is,
+        many_runs_are_followed_at_once,
+        a_new_attempt_is_followed_from_its_start,
+        much_text_comes_in_parts,
+        what_has_ended_is_told_without_its_segments,
+        segments_of_runs_that_are_gone_are_dropped,
+        segments_are_pruned_by_slices_after_the_end,
     }
     deliveries {
         a_delivery_comes_back_byte_for_byte,

@@ -3,6 +3,7 @@
 mod accounts;
 mod apps;
 mod deliveries;
+mod events;
 mod idempotency;
 mod messages;
 mod replays;

@@ -138,6 +138,7 @@ impl State {
             began_at: None,
             deliveries: Vec::new(),
             replays: BTreeMap::new(),
+            segments: BTreeMap::new(),
         };
         self.runs.insert(run.id, row);
         run

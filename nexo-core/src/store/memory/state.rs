@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::accounts::Accounts;
 use crate::{
     Agent, App, AppId, AppKey, Delivery, Error, IdempotencyKey, Made, Message, MessageId, OwnerId,
-    Replay, ReplayId, Result, Run, RunId, Scope, ServerId, Subscriber, SubscriberId, Thread,
-    ThreadId, Timestamp,
+    Replay, ReplayId, Result, Run, RunId, Scope, Segment, ServerId, Subscriber, SubscriberId,
+    Thread, ThreadId, Timestamp,
 };
 
 /// The order of threads in a list, read backwards.
@@ -74,6 +74,8 @@ pub(super) struct RunRow {
     pub(super) began_at: Option<Timestamp>,
     pub(super) deliveries: Vec<Delivery>,
     pub(super) replays: BTreeMap<ReplayId, Replay>,
+    /// By attempt and position.
+    pub(super) segments: BTreeMap<(i32, u32), Segment>,
 }
 
 pub(super) fn thread_key(thread: &Thread) -> ThreadKey {
