@@ -50,16 +50,30 @@ impl Log {
     }
 
     fn change(&self, change: impl FnOnce(&mut Events)) {
-        change(&mut lock(&self.events));
-        self.changed.send_modify(|count| *count += 1);
+        self.change_if(|events| {
+            change(events);
+            true
+        });
+    }
+
+    /// Changes something, or not, as one step: whoever carries the run may be another one at
+    /// any time. `change` gives whether anything is new to those who watch.
+    fn change_if(&self, change: impl FnOnce(&mut Events) -> bool) {
+        if change(&mut lock(&self.events)) {
+            self.changed.send_modify(|count| *count += 1);
+        }
     }
 
     /// Changes what this server shows of an attempt, if that is the one under way: it may carry
     /// the next one already, and not have noticed that it lost the one before.
     fn change_in(&self, attempt: i32, change: impl FnOnce(&mut Events)) {
-        if self.is_carried_in(attempt) {
-            self.change(change);
-        }
+        self.change_if(|events| {
+            let is_under_way = events.carried && events.attempt == attempt;
+            if is_under_way {
+                change(events);
+            }
+            is_under_way
+        });
     }
 
     /// This server begins the run.
@@ -77,41 +91,44 @@ impl Log {
 
     /// What another server does: which attempt is under way.
     pub(super) fn follow(&self, attempt: i32) {
-        if self.read(|events| events.attempt != attempt && !events.carried) {
-            let next = |meta| Events { attempt, meta, ..Events::default() };
-            self.change(|events| *events = next(events.meta.take()));
-        }
+        self.change_if(|events| {
+            let is_news = !events.carried && events.attempt != attempt;
+            if is_news {
+                let meta = events.meta.take();
+                *events = Events { attempt, meta, ..Events::default() };
+            }
+            is_news
+        });
     }
 
     /// What another server has stored of the attempt that is followed: it begins at or before
     /// the end of what is known, and goes on from there.
     pub(super) fn hear(&self, segment: &Segment) {
-        let more = self.read(|events| {
+        self.change_if(|events| {
             let followed = !events.carried && !events.has_ended();
             let same = followed && events.attempt == segment.attempt;
-            let known = events.bytes().checked_sub(segment.position).filter(|_| same)?;
-            let more = segment.said.text.get(known as usize..)?;
-            (!more.is_empty()).then_some(more)
-        });
-        let Some(more) = more else { return };
-        self.change(|events| {
-            if let Some(speaker) = &segment.said.speaker {
+            let known = events.bytes().checked_sub(segment.position).filter(|_| same);
+            let more = known.and_then(|known| segment.said.text.get(known as usize..));
+            let more = more.unwrap_or_default();
+            if let Some(speaker) = segment.said.speaker.as_ref().filter(|_| !more.is_empty()) {
                 events.meta.get_or_insert_with(|| speaker.into());
             }
             events.say(more);
+            !more.is_empty()
         });
     }
 
     /// What another server has done. Where the text is the one that watchers have seen the
     /// beginning of, they go on where they are.
     pub(super) fn finish(&self, attempt: i32, meta: RunEvent, text: &str, end: RunEnd) {
-        self.change(|events| {
+        self.change_if(|events| {
             if events.carried {
-                return;
+                return false;
             }
             *events = Events { attempt, meta: Some(meta), ..Events::default() };
             events.say(text);
             events.end(end);
+            true
         });
     }
 
