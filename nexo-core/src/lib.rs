@@ -11,6 +11,7 @@ pub mod dispatch;
 mod engine;
 mod error;
 mod failure;
+mod feed;
 mod hints;
 mod hub;
 mod id;
@@ -41,6 +42,10 @@ pub use dispatch::{AgentEvent, AgentStream, Dispatcher, Turn};
 pub use engine::{Engine, RunOptions};
 pub use error::{BoxError, Error, ErrorKind, Result};
 pub use failure::{Failure, FailureKind};
+pub use feed::{
+    AppEvent, AppWatch, Change, ChangeLimit, ChangePage, Changed, Feed, FeedStore,
+    InvalidThreadCursor, NewestThreads, ThreadCursor, ThreadEvent, ThreadWatch,
+};
 pub use hints::{Heard, Hint, Hints, LocalHub, StreamHub, Topic};
 pub use hub::{InvalidRunCursor, RunCursor, RunEnd, RunEvent, RunWatch};
 pub use id::{

@@ -7,6 +7,7 @@ mod agents;
 mod apps;
 mod deliveries;
 mod error;
+mod feed;
 mod keys;
 mod limits;
 mod mails;

@@ -6,6 +6,7 @@ mod check;
 mod columns;
 mod deliveries;
 mod error;
+mod feed;
 mod keys;
 mod limits;
 mod mails;

@@ -215,7 +215,7 @@ pub(crate) async fn get(
     read(&row)
 }
 
-fn read(row: &SqliteRow) -> error::Result<Message> {
+pub(crate) fn read(row: &SqliteRow) -> error::Result<Message> {
     Ok(Message {
         id: row.id("id", MessageId::from_uuid)?,
         thread: row.id("thread_id", ThreadId::from_uuid)?,

@@ -13,6 +13,7 @@ type File = (i64, &'static str, &'static str);
 const FILES: &[File] = &[
     (1, "foundation", include_str!("../migrations/0001_foundation.sql")),
     (2, "durable_runs", include_str!("../migrations/0002_durable_runs.sql")),
+    (3, "feeds", include_str!("../migrations/0003_feeds.sql")),
 ];
 
 /// An embedder that uses sqlx in the same file has a table of the default name already.

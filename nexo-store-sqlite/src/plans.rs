@@ -4,7 +4,7 @@ use nexo_core::{AppId, RunFilter, RunState, Scope, SubscriberId, ThreadFilter, T
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::{
-    SqliteStore, deliveries, mails, messages, runs, servers, subscribers, testing::fresh_store,
+    SqliteStore, deliveries, feed, mails, messages, runs, servers, subscribers, testing::fresh_store,
     threads,
 };
 
@@ -47,6 +47,10 @@ async fn frequent_statements_seek() {
         runs::IDLE,
         runs::FORGOTTEN,
         threads::GET,
+        feed::OWN_VERSION,
+        feed::VERSION_OF_SEQ,
+        feed::RUNS,
+        feed::NEWEST[0],
         deliveries::INSERT,
         deliveries::PRUNE,
         mails::DUE,

@@ -10,7 +10,7 @@ mod memory;
 pub use memory::MemoryStore;
 
 use crate::{
-    AgentStore, AppStore, DeliveryStore, KeyStore, MessageStore, RunStore, ServerStore,
+    AgentStore, AppStore, DeliveryStore, FeedStore, KeyStore, MessageStore, RunStore, ServerStore,
     SubscriberStore, ThreadStore,
 };
 
@@ -24,6 +24,7 @@ pub trait Store:
     + MessageStore
     + RunStore
     + DeliveryStore
+    + FeedStore
     + ServerStore
 {
 }
@@ -37,6 +38,7 @@ impl<T> Store for T where
         + MessageStore
         + RunStore
         + DeliveryStore
+        + FeedStore
         + ServerStore
 {
 }

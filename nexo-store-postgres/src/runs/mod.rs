@@ -37,7 +37,7 @@ macro_rules! run_columns {
         )
     };
 }
-use run_columns;
+pub(crate) use run_columns;
 
 const GET: &str = concat!(
     "select ",
@@ -102,7 +102,7 @@ impl RunStore for PostgresStore {
     }
 }
 
-fn read_run(columns: &mut Columns<'_>) -> Result<Run> {
+pub(crate) fn read_run(columns: &mut Columns<'_>) -> Result<Run> {
     Ok(Run {
         id: RunId::from_uuid(columns.take()?),
         app: AppId::from_uuid(columns.take()?),

@@ -26,6 +26,7 @@ use sqlx::SqliteConnection;
 
 use crate::{SqliteStore, apps, columns::Columns, error};
 
+pub(crate) use self::rows::read;
 /// For the tests of the query plans.
 #[cfg(test)]
 pub(crate) use self::{

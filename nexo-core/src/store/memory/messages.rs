@@ -27,6 +27,8 @@ impl State {
             created_at: now,
         };
         row.messages.push(message.clone());
+        row.thread.version += 1;
+        row.versions.push(row.thread.version);
         self.messages.insert(message.id, (thread, message.seq));
         self.change_thread(thread, |thread| thread.touch(now));
         message
@@ -38,7 +40,9 @@ impl State {
         let row = &self.found_thread(thread).thread;
         let (app, known, customer) = (row.app, row.subscriber, row.customer());
         let subscriber = known.or_else(|| {
-            customer.map(|customer| self.attach_subscriber(thread, app, &customer, now))
+            let attached = self.attach_subscriber(thread, app, &customer?, now);
+            self.show_thread(thread);
+            Some(attached)
         });
         if let Some(subscriber) = subscriber {
             self.change_subscriber(subscriber, |subscriber| {

@@ -3,6 +3,7 @@
 mod accounts;
 mod apps;
 mod deliveries;
+mod feed;
 mod messages;
 mod runs;
 mod servers;

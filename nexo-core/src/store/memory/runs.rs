@@ -90,6 +90,7 @@ impl State {
     fn put_run(&mut self, run: Run) -> Run {
         let row = self.found_thread(run.thread);
         row.thread.version += 1;
+        let version = row.thread.version;
         if run.state.is_terminal() {
             row.standing.remove(&run.id);
             self.standing.remove(&run.id);
@@ -98,12 +99,12 @@ impl State {
             self.standing.insert(run.id);
         }
         if let Some(row) = self.runs.get_mut(&run.id) {
-            row.run = run.clone();
+            (row.run, row.version) = (run.clone(), version);
             return run;
         }
         self.found_thread(run.thread).runs.push(run.id);
-        self.runs
-            .insert(run.id, RunRow { run: run.clone(), began_at: None, deliveries: Vec::new() });
+        let (began_at, deliveries) = (None, Vec::new());
+        self.runs.insert(run.id, RunRow { run: run.clone(), version, began_at, deliveries });
         run
     }
 
