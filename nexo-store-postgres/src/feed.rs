@@ -113,7 +113,8 @@ impl FeedStore for PostgresStore {
             .bind(version)
             .bind(seq)
             .bind(i64::from(limit.changes))
-            .bind(i64::from(limit.bytes));
+            // One is taken whatever its size.
+            .bind(i64::from(limit.bytes.max(1)));
         let rows = self.read_all(query).await?;
         if rows.is_empty() {
             return Err(self.missing(scope, app, Error::ThreadNotFound(thread)).await);

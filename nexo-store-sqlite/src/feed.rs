@@ -9,7 +9,7 @@ use nexo_core::{
 };
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, sqlite::SqliteRow};
 
-use crate::{SqliteStore, apps, columns::Columns, error, messages, runs, threads};
+use crate::{SqliteStore, columns::Columns, error, messages, runs, threads};
 
 pub(crate) const OWN_VERSION: &str = "select own_version from nexo_threads where id = ?1";
 
@@ -30,6 +30,8 @@ pub(crate) const MESSAGES: &str = "
 
 pub(crate) const RUNS: &str = "
     select * from nexo_runs where thread_id = ?1 and version > ?2 order by version limit ?3";
+
+const APP: &str = "select 1 from nexo_apps where id = ?1";
 
 /// First the threads, then those of runs.
 pub(crate) const NEWEST: [&str; 2] = [
@@ -89,13 +91,8 @@ impl FeedStore for SqliteStore {
         let mut snapshot = self.snapshot().await?;
         let mut newest = HashMap::with_capacity(apps.len());
         for app in apps {
-            match apps::require(&mut snapshot, &Scope::Everything, *app).await.map_err(Error::from)
-            {
-                Ok(()) => {
-                    newest.insert(*app, newest_of(&mut snapshot, *app, limit).await?);
-                }
-                Err(Error::AppNotFound(_)) => {}
-                Err(error) => return Err(error),
+            if is_there(&mut snapshot, *app).await? {
+                newest.insert(*app, newest_of(&mut snapshot, *app, limit).await?);
             }
         }
         Ok(newest)
@@ -128,7 +125,8 @@ async fn changes(
         .bind(thread.as_uuid())
         .bind(seen)
         .bind(limit.changes)
-        .bind(limit.bytes)
+        // One is taken whatever its size.
+        .bind(limit.bytes.max(1))
         .fetch_all(&mut *connection)
         .await?;
     let runs = sqlx::query(RUNS).bind(thread.as_uuid()).bind(seen).bind(limit.changes);
@@ -178,6 +176,11 @@ pub(crate) fn versions(threads: &[ThreadId]) -> QueryBuilder<Sqlite> {
     }
     versions.push(")");
     versions
+}
+
+async fn is_there(connection: &mut SqliteConnection, app: AppId) -> error::Result<bool> {
+    let query = sqlx::query(APP).bind(app.as_uuid());
+    Ok(query.fetch_optional(connection).await?.is_some())
 }
 
 async fn newest_of(

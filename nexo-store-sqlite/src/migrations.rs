@@ -45,8 +45,7 @@ fn migrator(files: &[File]) -> Migrator {
 #[cfg(test)]
 mod tests {
     use nexo_core::{
-        AppStore, Error, KeyRing, NewApp, NewThread, RunFilter, RunState, RunStore, Scope,
-        ThreadStore,
+        AppStore, Error, KeyRing, NewApp, RunFilter, RunState, RunStore, Scope,
     };
 
     use super::*;
@@ -80,7 +79,9 @@ mod tests {
         run_files(&store.options, &FILES[..1]).await.unwrap();
         let (all, app) = (Scope::Everything, NewApp::new("o".parse().unwrap(), "app"));
         let app = store.create_app(app).await.unwrap().id;
-        store.create_thread(&all, app, NewThread::default()).await.unwrap();
+        let thread = "insert into nexo_threads (id, app_id, status, created_at, updated_at)
+            select randomblob(16), id, 'active', 5, 5 from nexo_apps";
+        execute(&store, thread).await;
         execute(
             &store,
             "insert into nexo_runs (id, app_id, thread_id, agent_id, message_id, message_seq,

@@ -1,6 +1,6 @@
 //! Every method of a store, through the gate.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
 use futures::FutureExt;
@@ -100,6 +100,13 @@ gated! {
         fn record_delivery(delivery: Delivery) -> ();
         fn list_deliveries(scope: &Scope, run: RunId) -> Vec<Delivery>;
         fn prune_deliveries(age: Duration, limit: u32) -> u64;
+    }
+    FeedStore {
+        fn list_changes(
+            scope: &Scope, app: AppId, thread: ThreadId, after: ThreadCursor, limit: ChangeLimit
+        ) -> ChangePage;
+        fn thread_versions(scope: &Scope, threads: &[ThreadId]) -> HashMap<ThreadId, i64>;
+        fn newest_threads(apps: &[AppId], limit: u32) -> HashMap<AppId, NewestThreads>;
     }
     ServerStore {
         fn beat(server: ServerId) -> ();

@@ -1,6 +1,6 @@
 //! A store with one fault. It works on the store in memory, and spoils what goes in or out.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
 use nexo_core::{accounts::*, *};
@@ -32,6 +32,9 @@ pub(crate) enum Fault {
     ForgetsStops,
     IgnoresFilters,
     QueuesAlways,
+    SharesVersions,
+    IgnoresChangeLimit,
+    MistakesSeqs,
     DamagesBytes,
     ForgetsSettings,
     AllowsTwins,
@@ -75,7 +78,8 @@ unspoilt! {
     (), u32, u64, &OwnerId, AppId, AgentId, SubscriberId, ThreadId, MessageId, RunId, UserId, MailId,
     NewApp, App, Agent, Vec<Agent>, Subscriber, Thread, ThreadChanges, MessageRange, PageRequest,
     StartedRun, Run, Vec<RunStart>, SweptRuns, Stop, i64, User, Option<User>, MailKind, Vec<Mail>, String,
-    LimitDecision, Delivery,
+    LimitDecision, Delivery, &[ThreadId], &[AppId], HashMap<ThreadId, i64>,
+    HashMap<AppId, NewestThreads>,
 }
 
 impl Passing for &Scope {
@@ -253,6 +257,34 @@ impl Passing for &ThreadFilter {
     }
 }
 
+/// Changes of one step that have one version.
+impl Passing for ChangePage {
+    fn spoil(mut self, fault: Fault) -> Self {
+        if fault == Fault::SharesVersions
+            && let [.., next, last] = &mut self.changes[..]
+        {
+            next.version = last.version;
+        }
+        self
+    }
+}
+
+impl Passing for ChangeLimit {
+    fn spoil(self, fault: Fault) -> Self {
+        let all = Self { changes: u32::MAX, bytes: u32::MAX };
+        if fault == Fault::IgnoresChangeLimit { all } else { self }
+    }
+}
+
+impl Passing for ThreadCursor {
+    fn spoil(self, fault: Fault) -> Self {
+        match self {
+            Self::Seq(seq) if fault == Fault::MistakesSeqs => Self::Version(seq),
+            cursor => cursor,
+        }
+    }
+}
+
 impl Passing for ServerId {
     fn spoil(self, fault: Fault) -> Self {
         if fault == Fault::MixesUpServers { Self::new() } else { self }
@@ -390,6 +422,13 @@ passing! {
         fn record_delivery(delivery: Delivery) -> ();
         fn list_deliveries(scope: &Scope, run: RunId) -> Vec<Delivery>;
         fn prune_deliveries(age: Duration, limit: u32) -> u64;
+    }
+    FeedStore {
+        fn list_changes(
+            scope: &Scope, app: AppId, thread: ThreadId, after: ThreadCursor, limit: ChangeLimit
+        ) -> ChangePage;
+        fn thread_versions(scope: &Scope, threads: &[ThreadId]) -> HashMap<ThreadId, i64>;
+        fn newest_threads(apps: &[AppId], limit: u32) -> HashMap<AppId, NewestThreads>;
     }
     ServerStore {
         fn beat(server: ServerId) -> ();
