@@ -8,6 +8,7 @@ pub mod conformance;
 mod cors;
 mod docs;
 mod error;
+mod feed;
 mod handler;
 mod input;
 mod messages;
@@ -81,6 +82,9 @@ fn table(accounts: bool, openapi_path: Cow<'static, str>) -> Table {
         .get   ("/apps/{app_id}/runs/{run_id}/events",                    runs::run_events).summary("Watch a run")
         .post  ("/apps/{app_id}/runs/{run_id}/cancel",                    runs::cancel_run).summary("Stop a run")
         .post  ("/apps/{app_id}/runs/{run_id}/reply",                     runs::reply_to_run).summary("Answer in the place of an agent that answers later")
+        .tag("events")
+        .get   ("/apps/{app_id}/events",                                  feed::app_events).summary("Watch an app")
+        .get   ("/apps/{app_id}/threads/{thread_id}/events",              feed::thread_events).summary("Watch a thread")
         .tag("webhook")
         .post  ("/apps/{app_id}/webhook/test",                            webhook_test::webhook_test).summary("Call a webhook with a sample message");
     table.and(docs_table(openapi_path))

@@ -1,7 +1,8 @@
 //! Messages: the endpoints for what is said in a thread.
 
 use nexo_core::{
-    JsonObject, Message, MessageId, MessageRange, NewMessage, Role, ThreadId, Timestamp,
+    AppId, JsonObject, Message, MessageId, MessageRange, NewMessage, Role, Scope, ThreadId,
+    Timestamp, Topic,
 };
 use serde_json::json;
 
@@ -126,7 +127,7 @@ pub(crate) async fn create_message(
 ) -> Result<Json<MessageRead>, ApiError> {
     let ThreadAccess { scope, app, thread, .. } = access;
     let message = body.into_message(&api, Role::User);
-    Ok(Json(api.store().append_message(&scope, app, thread, message).await?.into()))
+    append(&api, &scope, app, thread, message).await
 }
 
 /// Appends a message that a person writes in the agent's place.
@@ -138,7 +139,19 @@ pub(crate) async fn create_assistant_message(
     let ThreadAccess { scope, app, thread, .. } = access;
     let mut message = body.into_message(&api, Role::Assistant);
     message.content_json = message.content_json.with("source", "dashboard_agent");
-    Ok(Json(api.store().append_message(&scope, app, thread, message).await?.into()))
+    append(&api, &scope, app, thread, message).await
+}
+
+async fn append(
+    api: &Api,
+    scope: &Scope,
+    app: AppId,
+    thread: ThreadId,
+    message: NewMessage,
+) -> Result<Json<MessageRead>, ApiError> {
+    let message = api.store().append_message(scope, app, thread, message).await?;
+    api.tell(app, thread, Topic::Message);
+    Ok(Json(message.into()))
 }
 
 /// Gets a message.

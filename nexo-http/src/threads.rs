@@ -2,7 +2,7 @@
 
 use nexo_core::{
     AppConfig, AppId, Greeting, NewThread, SubscriberId, Thread, ThreadChanges, ThreadFilter,
-    ThreadId, ThreadStatus, Timestamp,
+    ThreadId, ThreadStatus, Timestamp, Topic,
 };
 
 use crate::{
@@ -135,6 +135,10 @@ pub(crate) async fn create_thread(
         greeting: greeting(&api, AppConfig::read(&app.config).greeting),
     };
     let (thread, greeting) = api.store().create_thread(&access.scope, access.app, thread).await?;
+    api.tell(thread.app, thread.id, Topic::Thread);
+    if greeting.is_some() {
+        api.tell(thread.app, thread.id, Topic::Message);
+    }
     let initial_message = greeting.map(MessageRead::from);
     Ok(Json(ThreadCreateResponse { thread: thread.into(), initial_message }))
 }
@@ -186,7 +190,9 @@ pub(crate) async fn update_thread(
         title: body.title.0.map(|title| title.map(|title| title.0)),
         status: body.status.0,
     };
-    Ok(Json(api.store().update_thread(&access.scope, access.thread, changes).await?.into()))
+    let thread = api.store().update_thread(&access.scope, access.thread, changes).await?;
+    api.tell(thread.app, thread.id, Topic::Thread);
+    Ok(Json(thread.into()))
 }
 
 /// Deletes a thread with its messages.
@@ -194,6 +200,8 @@ pub(crate) async fn delete_thread(
     State(api): State,
     access: OwnThread<DeleteThreads>,
 ) -> Result<Json<ActionResponse>, ApiError> {
-    api.store().delete_thread(&access.scope, access.thread).await?;
+    let thread = api.store().get_thread(&access.scope, access.thread).await?;
+    api.store().delete_thread(&access.scope, thread.id).await?;
+    api.tell(thread.app, thread.id, Topic::Thread);
     Ok(Json(ActionResponse { message: "ACTION_THREAD_DELETED" }))
 }

@@ -47,12 +47,12 @@ const LIST: &str = concat!(
             (select m.version, m.id, null,
                 coalesce(octet_length(m.content), 0) + octet_length(m.content_json::text)
             from nexo_messages m
-            where m.thread_id = $5 and m.version > (select version from seen)
+            where m.thread_id = $5 and m.version > (select version from seen) and m.version > 0
             order by m.version limit $8)
             union all
             (select r.version, null, r.id, 0
             from nexo_runs r
-            where r.thread_id = $5 and r.version > (select version from seen)
+            where r.thread_id = $5 and r.version > (select version from seen) and r.version > 0
             order by r.version limit $8)
             order by 1 limit $8
         ) c

@@ -21,7 +21,7 @@ pub(crate) const MESSAGES: &str = "
     with sized as (
         select id, version,
             coalesce(length(cast(content as blob)), 0) + length(cast(content_json as blob)) as bytes
-        from nexo_messages where thread_id = ?1 and version > ?2
+        from nexo_messages where thread_id = ?1 and version > ?2 and version > 0
         order by version limit ?3
     ), summed as (
         select id, sum(bytes) over (order by version) - bytes as bytes_before from sized
@@ -29,7 +29,8 @@ pub(crate) const MESSAGES: &str = "
     select m.* from summed s join nexo_messages m on m.id = s.id where s.bytes_before < ?4";
 
 pub(crate) const RUNS: &str = "
-    select * from nexo_runs where thread_id = ?1 and version > ?2 order by version limit ?3";
+    select * from nexo_runs
+    where thread_id = ?1 and version > ?2 and version > 0 order by version limit ?3";
 
 const APP: &str = "select 1 from nexo_apps where id = ?1";
 
@@ -142,10 +143,7 @@ async fn changes(
     said.chain(runs).collect()
 }
 
-async fn own_version(
-    connection: &mut SqliteConnection,
-    thread: ThreadId,
-) -> error::Result<i64> {
+async fn own_version(connection: &mut SqliteConnection, thread: ThreadId) -> error::Result<i64> {
     let query = sqlx::query_scalar(OWN_VERSION).bind(thread.as_uuid());
     Ok(query.fetch_one(connection).await?)
 }

@@ -44,9 +44,7 @@ fn migrator(files: &[File]) -> Migrator {
 
 #[cfg(test)]
 mod tests {
-    use nexo_core::{
-        AppStore, Error, KeyRing, NewApp, RunFilter, RunState, RunStore, Scope,
-    };
+    use nexo_core::{AppStore, Error, KeyRing, NewApp, RunFilter, RunState, RunStore, Scope};
 
     use super::*;
     use crate::{

@@ -162,7 +162,9 @@ impl Gathered {
         match event {
             AppEvent::Changed(hint) if self.resync || self.hints.contains(&hint) => {}
             AppEvent::Changed(hint) if self.hints.len() < MAX_AT_ONCE => self.hints.push(hint),
-            AppEvent::Changed(_) | AppEvent::Resync => *self = Self { resync: true, ..Self::default() },
+            AppEvent::Changed(_) | AppEvent::Resync => {
+                *self = Self { resync: true, ..Self::default() }
+            }
             AppEvent::Deleted => self.deleted = true,
         }
     }

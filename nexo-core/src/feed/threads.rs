@@ -160,7 +160,14 @@ impl Feed {
         let known = watched.known.subscribe();
         // What is on the page comes all: a reader that shows none has seen as much as it says.
         let seen = page.changes.first().map_or(page.version, |first| first.version - 1);
-        Ok(ThreadWatch { feed: inner, thread: watched, known, seen, page: page.into(), over: false })
+        Ok(ThreadWatch {
+            feed: inner,
+            thread: watched,
+            known,
+            seen,
+            page: page.into(),
+            over: false,
+        })
     }
 }
 

@@ -59,6 +59,7 @@ mod client;
 mod cors;
 mod defects;
 mod events;
+mod feed;
 mod garbage;
 mod isolation;
 mod limits;
@@ -289,6 +290,19 @@ suite! { $
         an_agent_may_answer_later,
         a_run_that_does_not_wait_takes_no_answer,
         partners_see_and_stop_runs_if_they_may,
+    }
+    feed {
+        who_watches_a_thread_sees_what_changes,
+        who_watches_a_thread_goes_on_after_any_event,
+        the_seq_of_a_message_is_a_cursor,
+        a_cursor_of_a_thread_that_nobody_was_given_is_refused,
+        only_who_goes_on_in_a_thread_is_told_when,
+        silence_in_a_thread_is_broken_by_comments,
+        a_slow_reader_of_a_thread_misses_nothing,
+        a_deleted_thread_ends_those_who_watch_it,
+        what_nobody_tells_of_is_seen_all_the_same,
+        who_watches_an_app_is_told_where_to_look,
+        partners_watch_runs_if_they_may_see_them,
     }
     tester {
         the_tester_sends_the_sample_payload,

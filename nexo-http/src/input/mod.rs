@@ -7,7 +7,7 @@ mod query;
 mod user;
 
 pub(crate) use access::{
-    Access, AppAccess, OwnThread, OwnerOnly, PartnerScope, Partners, PartnersWith, RunAccess,
+    Access, AppAccess, May, OwnThread, OwnerOnly, PartnerScope, Partners, PartnersWith, RunAccess,
     SubscriberAccess, ThreadAccess,
 };
 pub(crate) use body::{Form, JsonBody, is_json};

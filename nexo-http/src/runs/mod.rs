@@ -5,8 +5,8 @@ mod read;
 mod stream;
 
 pub(crate) use answer::{cancel_thread_run, count, run_stream, run_sync};
-pub(crate) use read::{cancel_run, get_run, list_runs, list_thread_runs, reply_to_run};
-pub(crate) use stream::run_events;
+pub(crate) use read::{RunRead, cancel_run, get_run, list_runs, list_thread_runs, reply_to_run};
+pub(crate) use stream::{RETRY_ELSEWHERE_MS, RETRY_MS, run_events};
 
 use http::{HeaderName, HeaderValue};
 use nexo_core::RunId;

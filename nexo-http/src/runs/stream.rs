@@ -20,9 +20,9 @@ use crate::{
 };
 
 /// After how long a reader connects again when a stream breaks off, in milliseconds.
-const RETRY_MS: u32 = 1_000;
+pub(crate) const RETRY_MS: u32 = 1_000;
 /// The same when this server shuts down, and another one can be reached at once.
-const RETRY_ELSEWHERE_MS: u32 = 200;
+pub(crate) const RETRY_ELSEWHERE_MS: u32 = 200;
 
 fields! {
     /// What was seen of a run already.

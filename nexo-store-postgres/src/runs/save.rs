@@ -47,9 +47,9 @@ const INSERT: &str = "
 /// Writes all that was changed in these threads, and has their readers see it.
 pub(super) async fn save(threads: &[LockedThread], connection: &mut PgConnection) -> Result<()> {
     let changed: Vec<&Run> = threads.iter().flat_map(|thread| thread.changed.values()).collect();
-    let versions = threads.iter().flat_map(|thread| {
-        (thread.thread.version..).skip(1).take(thread.changed.len())
-    });
+    let versions = threads
+        .iter()
+        .flat_map(|thread| (thread.thread.version..).skip(1).take(thread.changed.len()));
     let query = update_query(&changed).bind(versions.collect::<Vec<i64>>());
     if changed.is_empty() { Ok(()) } else { run(connection, query).await }
 }

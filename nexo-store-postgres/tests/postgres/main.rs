@@ -5,6 +5,7 @@
 mod common;
 
 mod failures;
+mod feed_plans;
 mod lost_connections;
 mod migrations;
 mod plans;

@@ -11,13 +11,11 @@ use crate::{
     error, threads,
 };
 
-/// Each half has an index without the runs that have ended, of which a thread may have many. The
-/// second one has to be told: there are others that begin with the thread.
+/// Each half has an index without the runs that have ended, of which a thread may have many.
 pub(crate) const STANDING: &str = "
     select * from nexo_runs where thread_id = ?1 and state in ('running', 'waiting')
     union all
-    select * from nexo_runs indexed by nexo_runs_queued
-    where thread_id = ?1 and state = 'queued'";
+    select * from nexo_runs where thread_id = ?1 and state = 'queued'";
 
 const INSERT: &str = "
     insert into nexo_runs (id, agent_id, message_id, message_seq, state, attempt, handbacks,

@@ -100,8 +100,7 @@ pub(super) async fn a_new_thread_has_version_one_and_its_greeting_comes_after(
     let page = Room { thread: thread.clone(), ..room }.after(0).await;
     let itself = Changed::Thread(Box::new(thread));
     let greeting = Changed::Message(Box::new(greeting));
-    let expected =
-        [Change { version: 1, what: itself }, Change { version: 2, what: greeting }];
+    let expected = [Change { version: 1, what: itself }, Change { version: 2, what: greeting }];
     assert_eq!(page.changes, expected);
 }
 
@@ -165,8 +164,7 @@ pub(super) async fn what_changed_often_is_listed_once_as_it_is_now(store: Arc<dy
 
     let page = room.after(0).await;
 
-    let expected =
-        [What::Message(1), What::Thread, What::Message(2), What::Run(run.id)];
+    let expected = [What::Message(1), What::Thread, What::Message(2), What::Run(run.id)];
     assert_eq!(whats(&page), expected);
     let versions: Vec<i64> = page.changes.iter().map(|change| change.version).collect();
     assert_eq!(versions, [3, 5, 6, 7]);
