@@ -13,7 +13,7 @@ use crate::{
 
 const LIMIT: ChangeLimit = ChangeLimit { changes: 20, bytes: 64 * 1024 };
 
-/// A thread with 20,000 messages and as many runs, among 3,000 others.
+/// A thread with 20,000 messages and as many runs, among 20,000 others.
 async fn crowd() -> Room {
     let room = Room::new().await;
     sqlx::raw_sql(
@@ -32,7 +32,7 @@ async fn crowd() -> Room {
 
         insert into nexo_threads (id, app_id, status, created_at, updated_at)
         select gen_random_uuid(), id, 'active', now(), now() - n * interval '1 s'
-        from nexo_apps, generate_series(1, 3000) n",
+        from nexo_apps, generate_series(1, 20000) n",
     )
     .execute(room.store.pool())
     .await
@@ -53,11 +53,24 @@ async fn what_changed_is_found_by_an_index_wherever_a_reader_is() {
         for after in [ThreadCursor::Version(n * 4_000), ThreadCursor::Seq(n * 2_000)] {
             let page = store.list_changes(&scope, app, thread, after, LIMIT).await.unwrap();
             assert_eq!(page.changes.len(), 20);
-            assert_indexed(&watch.notices(), "changes");
+            assert_sought(&watch.notices());
         }
         let last = ThreadCursor::Version(40_001);
         store.list_changes(&scope, app, thread, last, LIMIT).await.unwrap();
-        assert_indexed(&watch.notices(), "no changes");
+        assert_sought(&watch.notices());
+    }
+}
+
+/// That messages and runs are found by their versions, and no others are read.
+fn assert_sought(plans: &[String]) {
+    assert_no_scan(plans, "changes");
+    for plan in plans {
+        for index in ["nexo_messages_version", "nexo_runs_version"] {
+            let line = plan.lines().find(|line| line.contains(index)).expect("the index is used");
+            let read = line.split("actual time").nth(1).and_then(|it| it.split("rows=").nth(1));
+            let read: u32 = read.unwrap().split([' ', '.']).next().unwrap().parse().unwrap();
+            assert!(read <= LIMIT.changes, "{line}");
+        }
     }
 }
 
@@ -66,7 +79,7 @@ async fn versions_are_found_by_an_index() {
     let room = crowd().await;
     let store = explained(&room.database).await;
     let (all, any) = (Scope::Everything, ThreadFilter::default());
-    let page = room.store.list_threads(&all, room.app.id, &any, None, 50).await.unwrap();
+    let page = room.store.list_threads(&all, room.app.id, &any, None, 20).await.unwrap();
     let threads: Vec<ThreadId> = page.items.iter().map(|thread| thread.id).collect();
     let watch = Watch::begin();
 
