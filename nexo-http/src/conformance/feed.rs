@@ -98,7 +98,7 @@ pub(super) async fn who_watches_a_thread_sees_what_changes(setup: Setup) {
         assert_eq!(told, messages[2..], "each once, in order, as they are listed");
         assert_eq!((&told[0], &told[2]), (&said, &aside));
         assert_eq!(of_kind(&events, "run").last(), Some(&runs["items"][0]));
-        assert_eq!(of_kind(&events, "thread"), [shown.clone()]);
+        assert_eq!(of_kind(&events, "thread"), std::slice::from_ref(&shown));
     }
 }
 
