@@ -248,3 +248,38 @@ impl fmt::Debug for ThreadWatch {
         write!(f, "ThreadWatch({}, {})", self.thread.id, self.cursor())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        AppStore, MemoryStore, MessageStore, NewApp, NewMessage, NewThread, Role, ThreadStore,
+    };
+
+    #[tokio::test]
+    async fn readers_that_have_seen_about_the_same_share_a_reading() {
+        let (store, all) = (MemoryStore::new(), Scope::Everything);
+        let app = store.create_app(NewApp::new("ann".parse().unwrap(), "Shop")).await.unwrap().id;
+        let thread = store.create_thread(&all, app, NewThread::default()).await.unwrap().0.id;
+        let watched = WatchedThread::new(app, thread);
+        let say = async |text: String| {
+            let message = NewMessage::new(Role::User, text);
+            store.append_message(&all, app, thread, message).await.unwrap();
+        };
+        say("one".into()).await;
+        say("two".into()).await;
+
+        let first = watched.page(&store, 1).await.unwrap();
+        for seen in [1, 2] {
+            assert!(Arc::ptr_eq(&first, &watched.page(&store, seen).await.unwrap()));
+        }
+        for seen in [0, 3] {
+            assert!(!Arc::ptr_eq(&first, &watched.page(&store, seen).await.unwrap()));
+        }
+
+        say("x".repeat(MAX_KEPT_BYTES)).await;
+        let large = watched.page(&store, 3).await.unwrap();
+        assert_eq!(large.seen(), 4);
+        assert!(!Arc::ptr_eq(&large, &watched.page(&store, 3).await.unwrap()), "too much to keep");
+    }
+}

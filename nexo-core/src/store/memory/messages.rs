@@ -137,8 +137,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        AppStore, Clock, FinishRun, JsonObject, NewApp, NewThread, Reply, RunId, RunState,
-        RunStore, ServerId, StartRun, SubscriberStore, ThreadChanges, ThreadStore,
+        AppStore, Change, ChangeLimit, Changed, Clock, FeedStore, FinishRun, JsonObject, NewApp,
+        NewThread, Reply, RunId, RunState, RunStore, ServerId, StartRun, SubscriberStore,
+        ThreadChanges, ThreadCursor, ThreadStore,
     };
 
     #[tokio::test]
@@ -163,6 +164,12 @@ mod tests {
         let threads =
             store.list_subscriber_threads(&all, app, healed, None, 10).await.unwrap().items;
         assert_eq!(threads.len(), 1);
+        let limit = ChangeLimit { changes: 10, bytes: 1_000 };
+        let seen = ThreadCursor::Version(2);
+        let page = store.list_changes(&all, app, thread, seen, limit).await.unwrap();
+        let [attached, appended] = &page.changes[..] else { panic!("{page:?}") };
+        assert!(matches!(attached, Change { version: 3, what: Changed::Thread(_) }));
+        assert!(matches!(appended, Change { version: 4, what: Changed::Message(_) }));
     }
 
     /// A clock that somebody puts back by a second each time it is asked.
