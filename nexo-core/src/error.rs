@@ -3,7 +3,7 @@
 //! A variant says what happened. [`Error::kind`] folds the variants into an [`ErrorKind`],
 //! which is exhaustive: whoever turns it into a status decides about each kind.
 
-use crate::{AppId, RunId, ThreadId};
+use crate::{AppId, Failure, FailureKind, RunId, ThreadId};
 
 /// An error of any type, for the cause behind one of ours.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -39,6 +39,9 @@ pub enum Error {
     /// The delivery does not exist, or is not the caller's.
     #[error("delivery not found")]
     DeliveryNotFound,
+    /// The replay does not exist, or is not the caller's.
+    #[error("replay not found")]
+    ReplayNotFound,
     /// A run was asked for on a thread in which no user has said anything yet.
     #[error("thread {0} has no user message")]
     NoUserMessages(ThreadId),
@@ -57,6 +60,13 @@ pub enum Error {
     /// A run was to be started on a thread that is busy, and to be refused then.
     #[error("thread {0} has an active run")]
     RunActive(ThreadId),
+    /// A message was to be answered that is not the newest of a user any more.
+    #[error("thread {0} has a newer user message")]
+    MessageOutdated(ThreadId),
+    /// Nothing was sent to the agent: it has no address, or one that must not be called, or is
+    /// left alone for now.
+    #[error("nothing was sent")]
+    NotSent(#[source] Failure),
     /// The run has ended already.
     #[error("run {0} has ended")]
     RunEnded(RunId),
@@ -99,9 +109,12 @@ impl Error {
             Self::MessageNotFound => ErrorKind::MessageNotFound,
             Self::RunNotFound => ErrorKind::RunNotFound,
             Self::DeliveryNotFound => ErrorKind::DeliveryNotFound,
+            Self::ReplayNotFound => ErrorKind::ReplayNotFound,
             Self::NoUserMessages(_) => ErrorKind::NoUserMessages,
             Self::ThreadHeld(_) => ErrorKind::ThreadHeld,
             Self::RunActive(_) => ErrorKind::RunActive,
+            Self::MessageOutdated(_) => ErrorKind::MessageOutdated,
+            Self::NotSent(failure) => ErrorKind::NotSent(failure.kind),
             Self::RunEnded(_) => ErrorKind::RunEnded,
             Self::RunNotWaiting(_) => ErrorKind::RunNotWaiting,
             Self::InvalidCursor => ErrorKind::InvalidCursor,
@@ -129,9 +142,12 @@ pub enum ErrorKind {
     MessageNotFound,
     RunNotFound,
     DeliveryNotFound,
+    ReplayNotFound,
     NoUserMessages,
     ThreadHeld,
     RunActive,
+    MessageOutdated,
+    NotSent(FailureKind),
     RunEnded,
     RunNotWaiting,
     InvalidCursor,

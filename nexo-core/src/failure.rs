@@ -33,6 +33,13 @@ impl Failure {
         self.is_passing = true;
         self
     }
+
+    /// Whether it tells that the agent is out, and not only that it has no answer to this turn:
+    /// it was not reached, said that it is only busy, or let the time pass.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        self.is_passing || self.kind == FailureKind::WebhookTimeout
+    }
 }
 
 /// Two failures are the same if they say the same; stores keep nothing else of them.
@@ -134,7 +141,7 @@ failures! {
     SimulatorError = "SIMULATOR_ERROR",
     /// The agent gave neither a reply nor an error.
     NoReply = "ERROR_NO_REPLY",
-    /// No server knows how to reach this agent.
+    /// The agent can't be called at the moment.
     AgentUnavailable = "AGENT_UNAVAILABLE",
     /// The run was cancelled.
     RunCancelled = "RUN_CANCELLED",

@@ -78,6 +78,8 @@ id! {
     RunId,
     /// Identifies one request that was sent to an agent.
     DeliveryId,
+    /// Identifies one replay of a turn.
+    ReplayId,
     /// Identifies one signed-in browser.
     SessionId,
     /// Identifies one mail on its way out.

@@ -21,6 +21,7 @@ mod messages;
 mod nexo;
 mod page;
 mod principal;
+mod replays;
 mod runs;
 mod secret;
 mod servers;
@@ -37,8 +38,11 @@ pub use apps::{
     Scenario,
 };
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
-pub use deliveries::{Delivery, DeliveryStore, MAX_KEPT_RESPONSE_BYTES};
-pub use dispatch::{AgentEvent, AgentStream, Dispatcher, Turn};
+pub use deliveries::{
+    Delivery, DeliveryFilter, DeliveryPosition, DeliveryStore, DeliverySummary, Frame, Frames,
+    MAX_FRAMES_BYTES, MAX_KEPT_RESPONSE_BYTES,
+};
+pub use dispatch::{AgentEvent, AgentStream, Dispatcher, Purpose, Turn};
 pub use engine::{Engine, RunOptions};
 pub use error::{BoxError, Error, ErrorKind, Result};
 pub use failure::{Failure, FailureKind};
@@ -49,15 +53,16 @@ pub use feed::{
 pub use hints::{Heard, Hint, Hints, LocalHub, StreamHub, Topic};
 pub use hub::{InvalidRunCursor, RunCursor, RunEnd, RunEvent, RunWatch};
 pub use id::{
-    AgentId, AppId, DeliveryId, KeyId, MailId, MessageId, RunId, ServerId, SessionId, SubscriberId,
-    ThreadId, UserId,
+    AgentId, AppId, DeliveryId, KeyId, MailId, MessageId, ReplayId, RunId, ServerId, SessionId,
+    SubscriberId, ThreadId, UserId,
 };
 pub use json::JsonObject;
 pub use keys::{AppKey, KeyDigest, KeyStore, WEBHOOK_SECRET_KEY};
-pub use messages::{Message, MessageRange, MessageStore, NewMessage, Role};
+pub use messages::{MAX_LISTED_BYTES, Message, MessageRange, MessageStore, NewMessage, Role};
 pub use nexo::{Nexo, NexoBuilder};
 pub use page::{Cursor, CursorPage, Page, PageRequest, position};
 pub use principal::{InvalidOwnerId, MAX_OWNER_CHARS, OwnerId, Principal, Scope};
+pub use replays::{Replay, ReplayPosition, ReplayStore};
 pub use runs::{
     ClaimRuns, FinishRun, FinishedRun, Overlap, Plan, Reply, Run, RunFilter, RunPosition, RunStart,
     RunState, RunStore, StartRun, StartedRun, Step, Stop, SweepRuns, SweptRuns,

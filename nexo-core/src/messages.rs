@@ -8,6 +8,10 @@ use async_trait::async_trait;
 
 use crate::{AppId, JsonObject, MessageId, Result, Scope, ThreadId, Timestamp};
 
+/// The most content that one listing gives, in bytes, but for the message that exceeds it. Pages
+/// are counted in messages, and each of these may be long: who wants more asks for the rest.
+pub const MAX_LISTED_BYTES: usize = 256 * 1024;
+
 /// One utterance in a thread.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
@@ -25,6 +29,14 @@ pub struct Message {
     pub content_json: JsonObject,
     /// When it was stored.
     pub created_at: Timestamp,
+}
+
+impl Message {
+    /// How long its content is, in bytes, the text and the structured data together.
+    #[must_use]
+    pub fn content_bytes(&self) -> usize {
+        self.content.as_ref().map_or(0, String::len) + self.content_json.as_str().len()
+    }
 }
 
 /// Who said a message.
@@ -125,7 +137,9 @@ pub trait MessageStore: fmt::Debug + Send + Sync + 'static {
         message: NewMessage,
     ) -> Result<Message>;
 
-    /// Lists up to `limit` messages of a range, always in rising order of `seq`.
+    /// Lists up to `limit` messages of a range, always in rising order of `seq`. Where these
+    /// have too much content, the list ends early: with the message whose content makes it
+    /// [`MAX_LISTED_BYTES`] or more.
     ///
     /// # Errors
     ///

@@ -12,6 +12,8 @@ use crate::{
 
 const HISTORY: u32 = 10;
 const RUN_DEADLINE: Duration = Duration::from_secs(15 * 60);
+/// More than any agent takes that is not meant to take that many.
+const CALLS_AT_ONCE: usize = 5_000;
 const REPLY_PATIENCE: Duration = Duration::from_secs(60 * 60);
 
 /// A store, and the engine that works on it. Cheap to clone; two in one process do not meet.
@@ -96,6 +98,7 @@ impl Default for NexoBuilder {
                 history: HISTORY,
                 deadline: RUN_DEADLINE,
                 patience: REPLY_PATIENCE,
+                calls_at_once: CALLS_AT_ONCE,
                 exclusive: false,
             },
         }
@@ -143,6 +146,14 @@ impl NexoBuilder {
     #[must_use]
     pub fn reply_patience(mut self, patience: Duration) -> Self {
         self.settings.patience = patience;
+        self
+    }
+
+    /// How many calls of one agent may be under way at once on this server; 5,000 if it is not
+    /// said. Further ones wait for half a minute for one of these to end.
+    #[must_use]
+    pub fn calls_at_once(mut self, calls: usize) -> Self {
+        self.settings.calls_at_once = calls;
         self
     }
 

@@ -83,18 +83,19 @@ impl<'a> Server<'a> {
         let engine = self.parts.nexo.engine().clone();
         engine.sign_on().await.context("the server can't sign on")?;
         let router = self.router(&stop);
+        let closing = after(stop, self.config.listen.shutdown_delay);
         let Self { config, backend, postman, metrics, .. } = self;
         let retention = Retention {
             store: Arc::clone(&backend.store),
             accounts: Arc::clone(&backend.accounts),
             deliveries: config.delivery_retention,
         };
-        let work = background(postman, retention, metrics, &stop);
+        let work = background(postman, retention, metrics, &closing);
         welcome::print(config, own, &mut io::stdout().lock())
             .unwrap_or_else(|error| warn!(%error, "nobody reads the standard output"));
         info!("listening on {own}");
 
-        let connections = server::accept(listener, router, &config.listen, &stop).await;
+        let connections = server::accept(listener, router, &config.listen, &closing).await;
         info!("shutting down: runs under way are finished");
         let connections = tokio::spawn(GracefulShutdown::shutdown(connections));
         engine.shutdown(config.listen.shutdown_grace).await;
@@ -119,6 +120,19 @@ impl<'a> Server<'a> {
         };
         nexo_http_axum::router(&ops.beside(self.parts.api.clone())).layer(from_fn(ui::pages))
     }
+}
+
+/// A token that is cancelled a while after `stop`: load balancers that ask whether the server is
+/// ready need time to see that it is not.
+fn after(stop: CancellationToken, delay: Duration) -> CancellationToken {
+    let later = CancellationToken::new();
+    let cancel = later.clone();
+    tokio::spawn(async move {
+        stop.cancelled().await;
+        tokio::time::sleep(delay).await;
+        cancel.cancel();
+    });
+    later
 }
 
 /// What goes on beside the requests, until `stop`.

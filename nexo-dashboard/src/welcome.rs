@@ -1,6 +1,7 @@
 //! What the server says when it is ready: where it is, where its data is, what to try.
 
 use std::{
+    env,
     io::{self, Write},
     net::SocketAddr,
 };
@@ -14,7 +15,9 @@ pub(crate) fn print(config: &Config, own: SocketAddr, out: &mut impl Write) -> i
     let database = &config.database.target;
     writeln!(out, "Nexo {} listens on http://{own}", env!("CARGO_PKG_VERSION"))?;
     writeln!(out)?;
-    writeln!(out, "  Dashboard  {url}/")?;
+    if ui::is_built() {
+        writeln!(out, "  Dashboard  {url}/")?;
+    }
     if !config.api.openapi_path.is_empty() {
         writeln!(out, "  API        {url}/docs")?;
     }
@@ -26,9 +29,17 @@ pub(crate) fn print(config: &Config, own: SocketAddr, out: &mut impl Write) -> i
     }
     writeln!(out)?;
     writeln!(out, "Three things to try:")?;
-    writeln!(out, "  - nexo-dashboard seed: makes a user and an app, and says how to sign in")?;
+    let command = command();
+    writeln!(out, "  - {command} seed: makes a user and an app, and says how to sign in")?;
     let path = ui::sign_in_path();
     writeln!(out, "  - {url}{path} in a browser: sign in, and try what the app can do")?;
-    writeln!(out, "  - nexo-dashboard doctor: looks for problems in the set-up")?;
+    writeln!(out, "  - {command} doctor: looks for problems in the set-up")?;
     out.flush()
+}
+
+/// How this program was called: it need not be where a shell looks for programs.
+fn command() -> String {
+    let called = env::args_os().next().filter(|called| !called.is_empty());
+    let called = called.map(|called| called.to_string_lossy().into_owned());
+    called.unwrap_or_else(|| "nexo-dashboard".into())
 }

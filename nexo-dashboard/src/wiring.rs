@@ -38,7 +38,7 @@ pub(crate) fn parts(
 ) -> Parts {
     let webhooks =
         WebhookDispatcher::new(guard(config, own)).with_header_names(header_names(config));
-    let nexo = nexo(&stores, webhooks.clone());
+    let nexo = nexo(config, &stores, webhooks.clone());
     let tokens = Tokens::new(secrets, config.accounts.access_lifetime);
     let accounts = Accounts::new(Arc::clone(&stores.accounts), passwords(config), tokens.clone())
         .with_registration(config.accounts.is_registration_open);
@@ -53,9 +53,11 @@ pub(crate) fn parts(
     Parts { nexo, api, tokens }
 }
 
-fn nexo(stores: &Stores, webhooks: WebhookDispatcher) -> Nexo {
-    let builder =
-        Nexo::builder().store(Arc::clone(&stores.store)).dispatcher("webhook", Arc::new(webhooks));
+fn nexo(config: &Config, stores: &Stores, webhooks: WebhookDispatcher) -> Nexo {
+    let builder = Nexo::builder()
+        .store(Arc::clone(&stores.store))
+        .dispatcher("webhook", Arc::new(webhooks))
+        .calls_at_once(config.webhooks.calls_at_once);
     if stores.is_exclusive { builder.exclusive().build() } else { builder.build() }
 }
 

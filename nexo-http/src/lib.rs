@@ -6,6 +6,7 @@ pub mod auth;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod cors;
+mod deliveries;
 mod docs;
 mod error;
 mod feed;
@@ -16,6 +17,7 @@ mod openapi;
 mod output;
 mod pages;
 mod path;
+mod replays;
 mod request;
 mod response;
 mod routes;
@@ -82,6 +84,14 @@ fn table(accounts: bool, openapi_path: Cow<'static, str>) -> Table {
         .get   ("/apps/{app_id}/runs/{run_id}/events",                    runs::run_events).summary("Watch a run")
         .post  ("/apps/{app_id}/runs/{run_id}/cancel",                    runs::cancel_run).summary("Stop a run")
         .post  ("/apps/{app_id}/runs/{run_id}/reply",                     runs::reply_to_run).summary("Answer in the place of an agent that answers later")
+        .get   ("/apps/{app_id}/runs/{run_id}/deliveries",                deliveries::list_run_deliveries).summary("List what was sent for a run")
+        .post  ("/apps/{app_id}/runs/{run_id}/replay",                    replays::replay_run).summary("Put a run's turn to an agent again")
+        .get   ("/apps/{app_id}/runs/{run_id}/replays",                   replays::list_replays).summary("List a run's dry replays")
+        .get   ("/apps/{app_id}/replays/{replay_id}",                     replays::get_replay).summary("Get a dry replay")
+        .tag("deliveries")
+        .get   ("/apps/{app_id}/deliveries",                              deliveries::list_deliveries).summary("List what was sent to agents")
+        .get   ("/apps/{app_id}/deliveries/{delivery_id}",                deliveries::get_delivery).summary("Get a delivery")
+        .post  ("/apps/{app_id}/deliveries/{delivery_id}/resend",         deliveries::resend_delivery).summary("Send a delivery again")
         .tag("events")
         .get   ("/apps/{app_id}/events",                                  feed::app_events).summary("Watch an app")
         .get   ("/apps/{app_id}/threads/{thread_id}/events",              feed::thread_events).summary("Watch a thread")

@@ -1,8 +1,9 @@
 //! Messages: the endpoints for what is said in a thread.
 
+use futures::{StreamExt, stream};
 use nexo_core::{
-    AppId, JsonObject, Message, MessageId, MessageRange, NewMessage, Role, Scope, ThreadId,
-    Timestamp, Topic,
+    AppId, JsonObject, MAX_LISTED_BYTES, Message, MessageId, MessageRange, NewMessage, Result,
+    Role, Scope, ThreadId, Timestamp, Topic,
 };
 use serde_json::json;
 
@@ -10,7 +11,7 @@ use crate::{
     Api, ApiError,
     input::{Access, JsonBody, Partners, Path, Query, State, ThreadAccess},
     openapi::wire,
-    output::Json,
+    output::{Json, List},
     request::{Named, Within},
     validate::{Content, Given, Int, Violation, fields},
 };
@@ -105,7 +106,7 @@ pub(crate) async fn list_messages(
     State(api): State,
     access: ThreadAccess<Partners>,
     Query(query): Query<MessagesQuery>,
-) -> Result<Json<Vec<MessageRead>>, ApiError> {
+) -> Result<List<MessageRead>, ApiError> {
     let ThreadAccess { scope, app, thread, .. } = access;
     let range = match query.range() {
         Ok(range) => range,
@@ -114,9 +115,52 @@ pub(crate) async fn list_messages(
             return Err(error);
         }
     };
-    let limit = query.limit.get();
-    let messages = api.store().list_messages(&scope, app, thread, range, limit).await?;
-    Ok(Json(messages.into_iter().map(MessageRead::from).collect()))
+    let mut page = Page { api, scope, app, thread, rest: Some((range, query.limit.get())) };
+    let first = page.next().await?.unwrap_or_default();
+    if page.rest.is_none() {
+        return Ok(List::Whole(first));
+    }
+    let others =
+        stream::unfold(
+            page,
+            |mut page| async move { Some((page.next().await.transpose()?, page)) },
+        );
+    Ok(List::Parts(stream::once(async { Ok(first) }).chain(others).boxed()))
+}
+
+/// A page of messages that is read as its reader takes it: one of long messages would fill the
+/// memory of a server whose readers are slow.
+struct Page {
+    api: Api,
+    scope: Scope,
+    app: AppId,
+    thread: ThreadId,
+    /// What is still to be read.
+    rest: Option<(MessageRange, u32)>,
+}
+
+impl Page {
+    /// The next messages of the page, as many as one listing gives.
+    async fn next(&mut self) -> Result<Option<Vec<MessageRead>>> {
+        let Some((range, limit)) = self.rest.take() else { return Ok(None) };
+        let (scope, app, thread) = (&self.scope, self.app, self.thread);
+        let listed = self.api.store().list_messages(scope, app, thread, range, limit).await?;
+        self.rest = rest(range, limit, &listed);
+        Ok(Some(listed.into_iter().map(MessageRead::from).collect()))
+    }
+}
+
+/// What of a page its first messages leave over, if there were too long for all of it.
+fn rest(range: MessageRange, limit: u32, listed: &[Message]) -> Option<(MessageRange, u32)> {
+    let last = listed.last()?.seq;
+    let bytes: usize = listed.iter().map(Message::content_bytes).sum();
+    let count = u32::try_from(listed.len()).unwrap_or(u32::MAX);
+    let most = match range {
+        MessageRange::Newest { before: Some(before) } => before.saturating_sub(last + 1),
+        _ => i64::MAX,
+    };
+    let left = limit.saturating_sub(count).min(u32::try_from(most).unwrap_or(u32::MAX));
+    (bytes >= MAX_LISTED_BYTES && left > 0).then_some((MessageRange::After(last), left))
 }
 
 /// Appends a message from the customer. It does not start a run.

@@ -1,9 +1,9 @@
 //! What handlers give: each type knows its status, and how to document it.
 
 use bytes::Bytes;
-use futures::stream::BoxStream;
+use futures::{StreamExt, stream, stream::BoxStream};
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use nexo_core::BoxError;
+use nexo_core::{BoxError, Result};
 use serde::Serialize;
 
 use crate::{
@@ -31,6 +31,48 @@ impl<T: Serialize + Describe> Output for Json<T> {
     fn describe(operation: &mut Operation<'_>) {
         operation.answers::<T>(StatusCode::OK);
     }
+}
+
+/// 200 with a JSON array.
+pub(crate) enum List<T> {
+    /// All of it at once.
+    Whole(Vec<T>),
+    /// A long one: each part is made when the client has taken the one before.
+    Parts(BoxStream<'static, Result<Vec<T>>>),
+}
+
+impl<T: Serialize + Describe + Send + 'static> Output for List<T> {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Whole(items) => Json(items).into_response(),
+            Self::Parts(parts) => {
+                let body = Body::Stream(array(parts));
+                let json = HeaderValue::from_static("application/json");
+                Response { body, ..Response::empty(StatusCode::OK) }
+                    .with(header::CONTENT_TYPE, json)
+            }
+        }
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        Json::<Vec<T>>::describe(operation);
+    }
+}
+
+/// Writes parts of a list as one JSON array. Where a part can't be had the body breaks off, by
+/// which the client sees that it is not whole.
+fn array<T: Serialize + Send + 'static>(
+    parts: BoxStream<'static, Result<Vec<T>>>,
+) -> BoxStream<'static, Result<Bytes, BoxError>> {
+    let mut separator = "[";
+    let parts = parts.map(move |part| {
+        let part = part?;
+        let items = serde_json::to_string(&part).expect("wire types have text keys only");
+        let items = &items[1..items.len() - 1];
+        let before = if part.is_empty() { "" } else { std::mem::replace(&mut separator, ",") };
+        Ok(Bytes::from([before, items].concat()))
+    });
+    parts.chain(stream::once(async { Ok(Bytes::from_static(b"]")) })).boxed()
 }
 
 /// 201 with JSON.

@@ -14,6 +14,7 @@ mod mails;
 mod messages;
 mod migrate;
 mod options;
+mod replays;
 mod runs;
 mod servers;
 mod subscribers;

@@ -12,7 +12,8 @@ use crate::{PostgresStore, error::before_commit};
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "foundation", include_str!("../migrations/0001_foundation.sql")),
     (2, "durable runs", include_str!("../migrations/0002_durable_runs.sql")),
-    (3, "feeds", include_str!("../migrations/0003_feeds.sql")),
+    (3, "inspection", include_str!("../migrations/0003_inspection.sql")),
+    (4, "feeds", include_str!("../migrations/0004_feeds.sql")),
 ];
 
 impl PostgresStore {

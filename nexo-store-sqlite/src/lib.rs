@@ -15,6 +15,7 @@ mod migrations;
 mod options;
 #[cfg(test)]
 mod plans;
+mod replays;
 mod runs;
 mod servers;
 mod subscribers;

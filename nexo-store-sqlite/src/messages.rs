@@ -1,9 +1,10 @@
 //! Messages.
 
 use async_trait::async_trait;
+use futures::TryStreamExt;
 use nexo_core::{
-    AppId, Error, JsonObject, Message, MessageId, MessageRange, MessageStore, NewMessage, Result,
-    Role, RunId, Scope, SubscriberId, Thread, ThreadId, Timestamp, preview,
+    AppId, Error, JsonObject, MAX_LISTED_BYTES, Message, MessageId, MessageRange, MessageStore,
+    NewMessage, Result, Role, RunId, Scope, SubscriberId, Thread, ThreadId, Timestamp, preview,
 };
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
@@ -33,10 +34,13 @@ const GET: &str = "
     where m.id = ?1";
 
 pub(crate) const NEWEST: &str = "
-    select * from nexo_messages where thread_id = ?1 and seq < ?2 order by seq desc limit ?3";
+    select * from nexo_messages where thread_id = ?1 order by seq desc limit ?2";
 
 pub(crate) const AFTER: &str = "
     select * from nexo_messages where thread_id = ?1 and seq > ?2 order by seq limit ?3";
+
+pub(crate) const LAST_BEFORE: &str = "
+    select max(seq) from nexo_messages where thread_id = ?1 and seq < ?2";
 
 pub(crate) const NEWEST_OF_USER: &str = "
     select * from nexo_messages where thread_id = ?1 and role = 'user' order by seq desc limit 1";
@@ -136,24 +140,56 @@ pub(crate) async fn newest_of_user(
     query.fetch_optional(connection).await?.as_ref().map(read).transpose()
 }
 
-/// Lists messages of a thread, in rising order of `seq` whichever end they are from.
-pub(crate) async fn list(
+/// Lists messages of a thread in rising order of `seq`. Reading ends where the list is long
+/// enough: the rows behind are never looked at.
+async fn list(
     connection: &mut SqliteConnection,
     thread: ThreadId,
     range: MessageRange,
     limit: u32,
 ) -> error::Result<Vec<Message>> {
-    let (statement, seq) = match range {
-        MessageRange::Newest { before } => (NEWEST, before.unwrap_or(i64::MAX)),
-        MessageRange::After(seq) => (AFTER, seq),
+    let limit = i64::from(limit);
+    let (after, limit) = match range {
+        MessageRange::Newest { before } => {
+            let last = last_before(connection, thread, before.unwrap_or(i64::MAX)).await?;
+            ((last - limit).max(0), limit.min(last))
+        }
+        MessageRange::After(seq) => (seq, limit),
     };
-    let query = sqlx::query(statement).bind(thread.as_uuid()).bind(seq).bind(limit);
-    let rows = query.fetch_all(connection).await?;
-    let mut messages = rows.iter().map(read).collect::<error::Result<Vec<_>>>()?;
-    if matches!(range, MessageRange::Newest { .. }) {
-        messages.reverse();
+    let query = sqlx::query(AFTER).bind(thread.as_uuid()).bind(after).bind(limit);
+    let mut rows = query.fetch(connection);
+    let (mut messages, mut bytes) = (Vec::new(), 0);
+    while bytes < MAX_LISTED_BYTES
+        && let Some(row) = rows.try_next().await?
+    {
+        let message = read(&row)?;
+        bytes += message.content_bytes();
+        messages.push(message);
     }
     Ok(messages)
+}
+
+/// The last number of a thread below this one: as there are no gaps, it also tells where a
+/// page that ends there begins.
+async fn last_before(
+    connection: &mut SqliteConnection,
+    thread: ThreadId,
+    before: i64,
+) -> error::Result<i64> {
+    let query = sqlx::query_scalar(LAST_BEFORE).bind(thread.as_uuid()).bind(before);
+    let last: Option<i64> = query.fetch_one(connection).await?;
+    Ok(last.unwrap_or_default())
+}
+
+/// The newest messages of a thread in rising order of `seq`, all of them however long.
+pub(crate) async fn newest(
+    connection: &mut SqliteConnection,
+    thread: ThreadId,
+    limit: u32,
+) -> error::Result<Vec<Message>> {
+    let query = sqlx::query(NEWEST).bind(thread.as_uuid()).bind(limit);
+    let rows = query.fetch_all(connection).await?;
+    rows.iter().rev().map(read).collect()
 }
 
 async fn append(
@@ -298,6 +334,7 @@ mod tests {
             deadline: Duration::from_secs(60),
             overlap: None,
             debounce: None,
+            message_seq: None,
         };
 
         let hello = NewMessage::new(Role::User, "Hello");

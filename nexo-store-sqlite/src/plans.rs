@@ -1,10 +1,13 @@
 //! Query plans: what is asked for often seeks in an index and sorts nothing.
 
-use nexo_core::{AppId, RunFilter, RunState, Scope, SubscriberId, ThreadFilter, ThreadId};
+use nexo_core::{
+    AgentId, AppId, DeliveryFilter, ReplayId, RunFilter, RunId, RunState, Scope, SubscriberId,
+    ThreadFilter, ThreadId,
+};
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::{
-    SqliteStore, deliveries, feed, mails, messages, runs, servers, subscribers,
+    SqliteStore, deliveries, feed, mails, messages, replays, runs, servers, subscribers,
     testing::fresh_store, threads,
 };
 
@@ -35,6 +38,7 @@ async fn frequent_statements_seek() {
 
     for statement in [
         messages::AFTER,
+        messages::LAST_BEFORE,
         messages::NEWEST,
         messages::NEWEST_OF_USER,
         runs::GET,
@@ -52,7 +56,11 @@ async fn frequent_statements_seek() {
         feed::RUNS,
         feed::NEWEST[0],
         deliveries::INSERT,
+        deliveries::GET,
         deliveries::PRUNE,
+        replays::INSERT,
+        replays::GET,
+        replays::LIST,
         mails::DUE,
         servers::END_SECRETS,
         servers::END_KEYS,
@@ -161,4 +169,37 @@ async fn what_changed_is_sought_by_its_version() {
 
     let many: Vec<ThreadId> = (0..3).map(|_| ThreadId::new()).collect();
     assert_sought(&plan(&store, feed::versions(&many).sql().as_str()).await);
+}
+
+#[tokio::test]
+async fn a_page_of_deliveries_is_sought_whatever_narrows_it() {
+    let (store, _directory) = fresh_store().await;
+    let any = DeliveryFilter { status: Some(200), ..DeliveryFilter::default() };
+    let (run, agent) = (Some(RunId::new()), Some(AgentId::new()));
+    let replay = Some(ReplayId::new());
+
+    for (filter, index) in [
+        (any, "nexo_deliveries_app (app_id=? AND (started_at,id)<(?,?))"),
+        (
+            DeliveryFilter { failed: true, agent, ..any },
+            "nexo_deliveries_failed (app_id=? AND (started_at,id)<(?,?))",
+        ),
+        (
+            DeliveryFilter { run, agent, failed: true, ..any },
+            "nexo_deliveries_run (run_id=? AND (started_at,id)<(?,?))",
+        ),
+        (
+            DeliveryFilter { agent, ..any },
+            "nexo_deliveries_agent (agent_id=? AND (started_at,id)<(?,?))",
+        ),
+        (
+            DeliveryFilter { replay, run, failed: true, ..any },
+            "nexo_deliveries_replay (replay_id=? AND (started_at,id)<(?,?))",
+        ),
+    ] {
+        let page = deliveries::page(&Scope::Everything, AppId::new(), &filter, None, 20);
+        let plan = plan(&store, page.sql().as_str()).await;
+        assert_sought(&plan);
+        assert!(plan[0].contains(index), "{filter:?}: {plan:?}");
+    }
 }

@@ -175,6 +175,7 @@ impl Room {
             deadline: Duration::from_secs(60),
             overlap: None,
             debounce: None,
+            message_seq: None,
         }
     }
 

@@ -16,8 +16,8 @@ use futures::stream::BoxStream;
 pub use simulator::Simulator;
 
 use crate::{
-    Agent, App, AppConfig, Delivery, Failure, JsonObject, MAIN_AGENT_KIND, Message, Run, RunStart,
-    Secret, Thread, Timestamp,
+    Agent, App, AppConfig, Delivery, Failure, JsonObject, MAIN_AGENT_KIND, Message, ReplayId, Run,
+    RunStart, Secret, Thread, Timestamp,
 };
 
 /// What an agent is asked: to answer a message of a thread, knowing what was said before.
@@ -37,9 +37,33 @@ pub struct Turn {
     pub message: Message,
     /// The newest messages in rising order of `seq`, the one to answer among them.
     pub history: Vec<Message>,
+    /// What it is asked for.
+    pub purpose: Purpose,
+}
+
+/// What an agent is asked for.
+#[derive(Clone, Debug, Default)]
+pub enum Purpose {
+    /// To have the thread answered.
+    #[default]
+    Answer,
+    /// To see what it says, which nobody else will: the turn is that of a run from before.
+    Replay(ReplayId),
+    /// To see what it says to the bytes of this delivery, which are sent again as they are.
+    Resend(Arc<Delivery>),
 }
 
 impl Turn {
+    /// The replay that the turn belongs to, if it is one of a replay.
+    #[must_use]
+    pub fn replay(&self) -> Option<ReplayId> {
+        match &self.purpose {
+            Purpose::Answer => None,
+            Purpose::Replay(replay) => Some(*replay),
+            Purpose::Resend(delivery) => delivery.replay,
+        }
+    }
+
     /// The address at which the agent is called over HTTP, if it has one that is not empty.
     ///
     /// The main agent's is the app's own, others have theirs as `url` in their configuration.
@@ -78,6 +102,7 @@ impl From<RunStart> for Turn {
             thread: start.thread,
             message: start.message,
             history: start.history,
+            purpose: Purpose::Answer,
         }
     }
 }

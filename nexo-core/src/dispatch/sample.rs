@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::Turn;
+use super::{Purpose, Turn};
 use crate::{
     Agent, App, AppConfig, Holder, JsonObject, Message, MessageId, Role, Run, RunId, RunState,
     Thread, ThreadId, ThreadStatus, Timestamp,
@@ -28,6 +28,7 @@ impl Turn {
             thread,
             message,
             history: Vec::new(),
+            purpose: Purpose::Answer,
         }
     }
 }

@@ -1,10 +1,10 @@
 //! What comes from an agent, from its first byte to the last, as far as it is let speak.
 
-use std::time::Duration;
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{error, info};
 
 use super::{
     Inner,
@@ -46,8 +46,25 @@ pub(super) enum Outcome {
 }
 
 impl Answer {
+    /// What the agent of a turn answers. A dispatcher that panics has failed.
+    pub(super) async fn heard(
+        inner: &Inner,
+        turn: Turn,
+        route: &Route,
+        publisher: &Publisher,
+        reins: &mut Reins,
+    ) -> Self {
+        let mut answer = Self::default();
+        let asking = answer.ask(inner, turn, route, publisher, reins);
+        if AssertUnwindSafe(asking).catch_unwind().await.is_err() {
+            error!("the dispatcher panicked");
+            answer.fail(FailureKind::Internal, "the dispatcher panicked");
+        }
+        answer
+    }
+
     /// Asks the agent, and again as often as the app wants if it did not get the turn.
-    pub(super) async fn ask(
+    async fn ask(
         &mut self,
         inner: &Inner,
         mut turn: Turn,
@@ -62,8 +79,17 @@ impl Answer {
         let deadline = Instant::now() + inner.settings.deadline;
         for retry in 0..=turn.config.retries {
             self.failure = None;
-            let events = dispatcher.dispatch(std::sync::Arc::new(turn.clone()));
+            let pass = match reins.unless_halted(inner.gates.enter(turn.agent.id)).await {
+                Ok(Ok(pass)) => pass,
+                Ok(Err(failure)) => return self.failure = Some(failure),
+                Err(halt) => return self.halt = Some(halt),
+            };
+            let events = dispatcher.dispatch(Arc::new(turn.clone()));
             self.listen(events, deadline, publisher, reins).await;
+            if self.halt.is_none() {
+                pass.note(self.failure.as_ref());
+            }
+            drop(pass);
             if !self.is_worth_a_retry() || retry == turn.config.retries {
                 return;
             }
@@ -102,7 +128,11 @@ impl Answer {
         }
     }
 
-    pub(super) fn fail(&mut self, kind: FailureKind, detail: impl Into<String>) {
+    pub(super) fn failed(kind: FailureKind, detail: &str) -> Self {
+        Self { failure: Some(Failure::new(kind, detail)), ..Self::default() }
+    }
+
+    fn fail(&mut self, kind: FailureKind, detail: impl Into<String>) {
         self.failure = Some(Failure::new(kind, detail));
     }
 

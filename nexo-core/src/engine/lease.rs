@@ -55,6 +55,7 @@ async fn keep_beating(inner: Weak<Inner>) {
     loop {
         tokio::time::sleep(BEAT_EVERY).await;
         let Some(inner) = inner.upgrade() else { return };
+        inner.gates.forget_idle();
         match beat(&inner, since).await {
             Ok(()) if heard.elapsed() > DEAFNESS => {
                 (heard, since) = (Instant::now(), Instant::now())

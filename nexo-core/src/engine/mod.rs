@@ -7,8 +7,12 @@
 mod answer;
 mod attend;
 mod carried;
+mod circuit;
 mod follow;
+mod gate;
 mod lease;
+mod replay;
+mod resend;
 mod routing;
 mod turn;
 
@@ -17,6 +21,7 @@ pub(crate) use routing::SIMULATOR;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use carried::{Carried, Halt};
+use gate::Gates;
 use tokio::{
     runtime::Handle,
     sync::{Mutex, Notify, OnceCell},
@@ -42,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) deadline: Duration,
     /// How long a run waits for an agent that answers later.
     pub(crate) patience: Duration,
+    /// How many calls of one agent may be under way at once, on this server.
+    pub(crate) calls_at_once: usize,
     /// Whether no other server can be working on the store.
     pub(crate) exclusive: bool,
 }
@@ -60,6 +67,9 @@ pub struct RunOptions {
     pub overlap: Option<Overlap>,
     /// For how long to wait for a burst of messages to end.
     pub debounce: Option<Duration>,
+    /// The `seq` of the message that is to be answered; nothing is done if a user has said
+    /// something after it.
+    pub message_seq: Option<i64>,
 }
 
 /// Makes runs, and carries them to their end.
@@ -75,6 +85,7 @@ struct Inner {
     dispatchers: HashMap<String, Arc<dyn Dispatcher>>,
     hub: Hub,
     carried: Carried,
+    gates: Gates,
     server: ServerId,
     settings: Settings,
     handle: Handle,
@@ -104,6 +115,7 @@ impl Engine {
             dispatchers,
             hub: Hub::default(),
             carried: Carried::default(),
+            gates: Gates::new(settings.calls_at_once),
             server: ServerId::new(),
             settings,
             handle,
@@ -156,15 +168,21 @@ impl Engine {
         options: RunOptions,
     ) -> Result<RunWatch> {
         self.sign_on().await?;
+        let (inner, scope) = (Arc::clone(&self.inner), scope.clone());
+        self.see_through(async move { inner.begin(&scope, app, thread, options).await }).await
+    }
+
+    /// Does something to its end in a task: a caller that goes away must not leave a run behind
+    /// that nobody carries, or a request of which nobody learns.
+    async fn see_through<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
         if self.inner.draining.is_cancelled() {
             return Err(Error::Unavailable("the server is shutting down".into()));
         }
-        // Making a run and carrying it happen in a task, since a caller that goes away in
-        // between must not leave a run behind that nobody carries.
-        let (inner, scope) = (Arc::clone(&self.inner), scope.clone());
-        let begun = async move { inner.begin(&scope, app, thread, options).await };
-        let begun = self.inner.tasks.spawn_on(begun, &self.inner.handle);
-        begun.await.map_err(|panicked| Error::Store(panicked.into()))?
+        let done = self.inner.tasks.spawn_on(work, &self.inner.handle);
+        done.await.map_err(|panicked| Error::Store(panicked.into()))?
     }
 
     /// Watches a run from its start, wherever it is carried, and also when it has ended.
@@ -303,6 +321,7 @@ impl Inner {
             deadline: self.settings.deadline,
             overlap: options.overlap,
             debounce: options.debounce,
+            message_seq: options.message_seq,
         };
         match self.store.start_run(scope, start).await? {
             StartedRun::Started(start) => {

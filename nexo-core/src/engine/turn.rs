@@ -63,16 +63,11 @@ async fn carry(
     let route = route(&turn);
     let reason = route.reason.map(Arc::from);
     publisher.publish(RunEvent::Meta { source: route.kind.as_str().into(), reason });
-    let mut answer = Answer::default();
-    if is_begun_too_often(&turn) {
-        answer.fail(FailureKind::RunInterrupted, "its server was lost while it ran");
+    let mut answer = if is_begun_too_often(&turn) {
+        Answer::failed(FailureKind::RunInterrupted, "its server was lost while it ran")
     } else {
-        let asking = answer.ask(inner, turn.clone(), &route, publisher, reins);
-        if AssertUnwindSafe(asking).catch_unwind().await.is_err() {
-            error!("the dispatcher panicked");
-            answer.fail(FailureKind::Internal, "the dispatcher panicked");
-        }
-    }
+        Answer::heard(inner, turn.clone(), &route, publisher, reins).await
+    };
     let deliveries = std::mem::take(&mut answer.deliveries);
     let end = match answer.outcome(&turn, &route) {
         Outcome::Finish(finish) => store(inner, finish).await,
@@ -115,6 +110,12 @@ async fn store(inner: &Inner, finish: FinishRun) -> Option<RunEnd> {
             Some(RunEnd { state, message: reply, failure })
         }
         Err(Error::Fenced) => overtaken(inner, run).await,
+        // The run stands in the store as it was. Whoever reaches that first goes on with it, and
+        // those who watch it here see how.
+        Err(error @ (Error::Unavailable(_) | Error::OutcomeUnknown(_))) => {
+            error!(%error, "the end of run {run} could not be stored, it begins again");
+            None
+        }
         Err(error) => {
             error!(%error, "the end of run {run} could not be stored");
             let failure = Failure::new(unstored(&error), "the reply could not be stored");
@@ -216,7 +217,7 @@ async fn stored_reply(inner: &Inner, finish: &FinishRun) -> Result<FinishedRun> 
     Ok(FinishedRun { reply, released: true })
 }
 
-async fn record(inner: &Inner, delivery: Delivery) {
+pub(super) async fn record(inner: &Inner, delivery: Delivery) {
     if let Err(error) = inner.store.record_delivery(delivery).await {
         warn!(%error, "a delivery could not be recorded");
     }

@@ -17,7 +17,7 @@ pub use store::RunStore;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Agent, AgentId, App, AppId, Failure, FailureKind, JsonObject, Message, MessageId, RunId,
+    Agent, AgentId, App, AppId, Error, Failure, FailureKind, JsonObject, Message, MessageId, RunId,
     ServerId, Thread, ThreadId, Timestamp,
 };
 
@@ -203,6 +203,13 @@ impl Run {
         self.ended(stop.state(), stop.failure(), now)
     }
 
+    /// The run as it ends because what its agent has to know can't be read.
+    #[must_use]
+    pub fn unreadable(self, error: &Error, now: Timestamp) -> Self {
+        let failure = Failure::new(FailureKind::Internal, error.to_string());
+        self.ended(RunState::Failed, failure, now)
+    }
+
     /// The run as it waits for another server to go on with it.
     #[must_use]
     pub fn requeued(self, now: Timestamp) -> Self {
@@ -289,6 +296,8 @@ pub struct StartRun {
     pub overlap: Option<Overlap>,
     /// For how long to wait for a burst of messages to end; the app's own rule if nothing is said.
     pub debounce: Option<Duration>,
+    /// The `seq` of the message that is meant, if it must not be another one.
+    pub message_seq: Option<i64>,
 }
 
 impl StartRun {

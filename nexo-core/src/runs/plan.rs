@@ -73,8 +73,10 @@ pub enum Step {
     /// This queued run, which waits for a burst of messages to end, answers the newest of them,
     /// and waits until then, or behind the others.
     Extend(RunId, Option<Timestamp>),
-    /// It is refused.
+    /// It is refused, since the thread is busy.
     Refuse,
+    /// It is refused, since a newer message than the one that was meant is there to answer.
+    Outdated,
 }
 
 impl From<Step> for Plan {
@@ -90,6 +92,9 @@ impl StartRun {
     /// and queued runs, in any order. A run that has to stop is not joined.
     #[must_use]
     pub fn plan(&self, config: &AppConfig, newest: i64, standing: &[Run], now: Timestamp) -> Plan {
+        if self.message_seq.is_some_and(|meant| meant != newest) {
+            return Step::Outdated.into();
+        }
         let answers = |run: &&Run| run.message_seq >= newest && run.stop.is_none();
         if let Some(run) = standing.iter().find(answers) {
             return Step::Join(run.id).into();

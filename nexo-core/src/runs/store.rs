@@ -30,6 +30,7 @@ pub trait RunStore: fmt::Debug + Send + Sync + 'static {
     /// [`crate::Error::ThreadNotFound`] if the app has no such thread in the scope,
     /// [`crate::Error::ThreadHeld`] if a person holds it,
     /// [`crate::Error::NoUserMessages`] if no user has said anything in it,
+    /// [`crate::Error::MessageOutdated`] if another message than the one meant is the newest,
     /// [`crate::Error::RunActive`] if the thread is busy and the wish is to be refused then. In
     /// this order.
     async fn start_run(&self, scope: &Scope, start: StartRun) -> Result<StartedRun>;
@@ -39,7 +40,9 @@ pub trait RunStore: fmt::Debug + Send + Sync + 'static {
     /// and of every other one at most. Of many servers at once, a run goes to one.
     ///
     /// A due run whose thread is busy is behind another again (`available_at` is `None`), and
-    /// one that is withdrawn ([`Run::withdrawn`]) ends.
+    /// one that is withdrawn ([`Run::withdrawn`]) ends. So does one whose agent can't be told all
+    /// it has to know, because that can't be read ([`Run::unreadable`]): it would be due for
+    /// ever, and keep others from their turn.
     async fn claim_runs(&self, claim: ClaimRuns) -> Result<Vec<RunStart>>;
 
     /// Gives a running run back, because its server shuts down: it is queued again, due at

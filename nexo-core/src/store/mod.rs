@@ -10,8 +10,8 @@ mod memory;
 pub use memory::MemoryStore;
 
 use crate::{
-    AgentStore, AppStore, DeliveryStore, FeedStore, KeyStore, MessageStore, RunStore, ServerStore,
-    SubscriberStore, ThreadStore,
+    AgentStore, AppStore, DeliveryStore, FeedStore, KeyStore, MessageStore, ReplayStore, RunStore,
+    ServerStore, SubscriberStore, ThreadStore,
 };
 
 /// Keeps the state of conversations.
@@ -25,6 +25,7 @@ pub trait Store:
     + RunStore
     + DeliveryStore
     + FeedStore
+    + ReplayStore
     + ServerStore
 {
 }
@@ -39,6 +40,7 @@ impl<T> Store for T where
         + RunStore
         + DeliveryStore
         + FeedStore
+        + ReplayStore
         + ServerStore
 {
 }

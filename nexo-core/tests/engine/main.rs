@@ -4,7 +4,9 @@
 
 mod hints;
 mod overlap;
+mod replays;
 mod replies;
+mod resends;
 mod resume;
 mod stage;
 mod survival;

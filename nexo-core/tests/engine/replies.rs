@@ -372,3 +372,22 @@ async fn a_thread_without_a_user_message_is_refused() {
 
     assert!(matches!(refused, Err(Error::NoUserMessages(_))));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_is_out_is_left_alone_for_a_while() {
+    let stage = Stage::new().await;
+    stage.say("anybody?").await;
+    for _ in 0..20 {
+        let failure = Failure::new(FailureKind::WebhookTimeout, "no answer");
+        stage.agent.answer_with(vec![Err(failure)]);
+        assert_eq!(end(stage.start().await).await.state, RunState::Failed);
+    }
+
+    let refused = end(stage.start().await).await;
+    assert_eq!(refused.failure.clone().unwrap().kind, FailureKind::AgentUnavailable);
+    assert_eq!(stage.agent.turns.load(Ordering::SeqCst), 20, "it was not asked");
+
+    tokio::time::advance(Duration::from_secs(15)).await;
+    stage.agent.answer_with(vec![delta("I'm back.")]);
+    assert_eq!(end(stage.start().await).await.state, RunState::Completed);
+}

@@ -21,6 +21,7 @@ impl Stage {
             deadline: Duration::from_secs(600),
             overlap: None,
             debounce: None,
+            message_seq: None,
         };
         match self.nexo.store().start_run(&self.scope, start).await.unwrap() {
             StartedRun::Started(start) => start.run.id,
@@ -77,6 +78,7 @@ async fn a_run_that_nobody_carries_is_found_by_its_own_server() {
         deadline: Duration::from_secs(600),
         overlap: None,
         debounce: None,
+        message_seq: None,
     };
     let run = start.run;
     stage.nexo.store().start_run(&stage.scope, start).await.unwrap();

@@ -107,7 +107,7 @@ impl Client {
     fn options(&mut self) -> RunOptions {
         let overlap = self.chance.percent(60).then(|| self.chance.pick(&Overlap::ALL).copied());
         let debounce = self.chance.percent(20).then(|| self.chance.millis(100..3_000));
-        RunOptions { overlap: overlap.flatten(), debounce }
+        RunOptions { overlap: overlap.flatten(), debounce, message_seq: None }
     }
 
     async fn cancel(&mut self, run: RunId) {

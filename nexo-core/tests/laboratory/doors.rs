@@ -98,7 +98,10 @@ gated! {
     }
     DeliveryStore {
         fn record_delivery(delivery: Delivery) -> ();
-        fn list_deliveries(scope: &Scope, run: RunId) -> Vec<Delivery>;
+        fn get_delivery(scope: &Scope, app: AppId, delivery: DeliveryId) -> Delivery;
+        fn list_deliveries(
+            scope: &Scope, app: AppId, filter: &DeliveryFilter, cursor: Option<&Cursor>, limit: u32
+        ) -> CursorPage<DeliverySummary>;
         fn prune_deliveries(age: Duration, limit: u32) -> u64;
     }
     FeedStore {
@@ -107,6 +110,13 @@ gated! {
         ) -> ChangePage;
         fn thread_versions(scope: &Scope, threads: &[ThreadId]) -> HashMap<ThreadId, i64>;
         fn newest_threads(apps: &[AppId], limit: u32) -> HashMap<AppId, NewestThreads>;
+    }
+    ReplayStore {
+        fn record_replay(replay: Replay) -> ();
+        fn get_replay(scope: &Scope, app: AppId, replay: ReplayId) -> Replay;
+        fn list_replays(
+            scope: &Scope, app: AppId, run: RunId, cursor: Option<&Cursor>, limit: u32
+        ) -> CursorPage<Replay>;
     }
     ServerStore {
         fn beat(server: ServerId) -> ();

@@ -1,6 +1,6 @@
 //! A store with one fault. It works on the store in memory, and spoils what goes in or out.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
 use async_trait::async_trait;
 use nexo_core::{accounts::*, *};
@@ -35,6 +35,7 @@ pub(crate) enum Fault {
     SharesVersions,
     IgnoresChangeLimit,
     MistakesSeqs,
+    AnswersAnything,
     DamagesBytes,
     ForgetsSettings,
     AllowsTwins,
@@ -78,7 +79,7 @@ unspoilt! {
     (), u32, u64, &OwnerId, AppId, AgentId, SubscriberId, ThreadId, MessageId, RunId, UserId, MailId,
     NewApp, App, Agent, Vec<Agent>, Subscriber, Thread, ThreadChanges, MessageRange, PageRequest,
     StartedRun, Run, Vec<RunStart>, SweptRuns, Stop, i64, User, Option<User>, MailKind, Vec<Mail>, String,
-    LimitDecision, Delivery, &[ThreadId], &[AppId], HashMap<ThreadId, i64>,
+    LimitDecision, DeliveryId, Replay, ReplayId, &[ThreadId], &[AppId], HashMap<ThreadId, i64>,
     HashMap<AppId, NewestThreads>,
 }
 
@@ -151,7 +152,8 @@ impl Passing for StartRun {
     fn spoil(self, fault: Fault) -> Self {
         let overlap =
             if fault == Fault::QueuesAlways { Some(Overlap::Queue) } else { self.overlap };
-        Self { overlap, ..self }
+        let message_seq = self.message_seq.filter(|_| fault != Fault::AnswersAnything);
+        Self { overlap, message_seq, ..self }
     }
 }
 
@@ -291,15 +293,20 @@ impl Passing for ServerId {
     }
 }
 
-impl Passing for Vec<Delivery> {
+impl Passing for Delivery {
     fn spoil(mut self, fault: Fault) -> Self {
         if fault == Fault::DamagesBytes {
-            for delivery in &mut self {
-                let text = String::from_utf8_lossy(&delivery.request_body).into_owned();
-                delivery.request_body = text.into_bytes();
-            }
+            let text = String::from_utf8_lossy(&self.request_body).into_owned();
+            self.request_body = text.into_bytes();
         }
         self
+    }
+}
+
+impl Passing for &DeliveryFilter {
+    fn spoil(self, fault: Fault) -> Self {
+        static ANY: LazyLock<DeliveryFilter> = LazyLock::new(DeliveryFilter::default);
+        if fault == Fault::IgnoresFilters { &ANY } else { self }
     }
 }
 
@@ -420,7 +427,10 @@ passing! {
     }
     DeliveryStore {
         fn record_delivery(delivery: Delivery) -> ();
-        fn list_deliveries(scope: &Scope, run: RunId) -> Vec<Delivery>;
+        fn get_delivery(scope: &Scope, app: AppId, delivery: DeliveryId) -> Delivery;
+        fn list_deliveries(
+            scope: &Scope, app: AppId, filter: &DeliveryFilter, cursor: Option<&Cursor>, limit: u32
+        ) -> CursorPage<DeliverySummary>;
         fn prune_deliveries(age: Duration, limit: u32) -> u64;
     }
     FeedStore {
@@ -429,6 +439,13 @@ passing! {
         ) -> ChangePage;
         fn thread_versions(scope: &Scope, threads: &[ThreadId]) -> HashMap<ThreadId, i64>;
         fn newest_threads(apps: &[AppId], limit: u32) -> HashMap<AppId, NewestThreads>;
+    }
+    ReplayStore {
+        fn record_replay(replay: Replay) -> ();
+        fn get_replay(scope: &Scope, app: AppId, replay: ReplayId) -> Replay;
+        fn list_replays(
+            scope: &Scope, app: AppId, run: RunId, cursor: Option<&Cursor>, limit: u32
+        ) -> CursorPage<Replay>;
     }
     ServerStore {
         fn beat(server: ServerId) -> ();

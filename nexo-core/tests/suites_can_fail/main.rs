@@ -51,6 +51,8 @@ noticed! {
         store::a_run_outside_the_scope_does_not_exist,
         store::deliveries_outside_the_scope_are_not_listed,
         store::changes_outside_the_scope_do_not_exist,
+        store::a_delivery_outside_the_scope_does_not_exist,
+        store::a_replay_outside_the_scope_does_not_exist,
     }
     a_store_that_sees_a_customers_whole_app_is_noticed: WidensCustomers {
         store::a_subscriber_outside_the_scope_does_not_exist,
@@ -62,6 +64,8 @@ noticed! {
         store::a_run_outside_the_scope_does_not_exist,
         store::deliveries_outside_the_scope_are_not_listed,
         store::changes_outside_the_scope_do_not_exist,
+        store::a_delivery_outside_the_scope_does_not_exist,
+        store::a_replay_outside_the_scope_does_not_exist,
     }
     a_store_that_gives_one_number_twice_is_noticed: RepeatsSeq {
         store::messages_are_numbered_from_one,
@@ -107,10 +111,13 @@ noticed! {
         store::a_walk_over_a_subscribers_threads_neither_skips_nor_repeats,
         store::a_filtered_walk_neither_skips_nor_repeats,
         store::a_walk_within_a_customers_scope_neither_skips_nor_repeats,
+        store::deliveries_are_listed_newest_first,
+        store::replays_are_listed_newest_first,
     }
     a_store_that_ignores_cursors_is_noticed: IgnoresCursors {
         store::a_walk_over_threads_neither_skips_nor_repeats,
         store::forged_cursors_are_refused,
+        store::a_cursor_that_is_none_of_deliveries_is_refused,
         store::a_cursor_of_another_list_is_refused,
         store::rows_that_do_not_move_survive_a_change_during_the_walk,
     }
@@ -138,6 +145,10 @@ noticed! {
     }
     a_store_that_ignores_filters_is_noticed: IgnoresFilters {
         store::runs_are_listed_newest_first,
+        store::deliveries_are_filtered,
+    }
+    a_store_that_answers_whatever_is_newest_is_noticed: AnswersAnything {
+        store::a_wish_for_a_message_that_is_not_the_newest_is_refused,
     }
     a_store_that_queues_always_is_noticed: QueuesAlways {
         store::a_wish_that_may_not_wait_is_refused,

@@ -1,7 +1,9 @@
 //! What agents get.
 
+use std::sync::Arc;
+
 use nexo_core::{
-    FailureKind, PreviousSecret, Secret, Timestamp,
+    FailureKind, PreviousSecret, Purpose, ReplayId, Secret, Timestamp,
     dispatch::webhook::HeaderNames,
     signature::{Verifier, sign},
 };
@@ -228,4 +230,48 @@ async fn nothing_is_sent_before_the_stream_is_polled_or_without_an_address() {
     assert_eq!(empty.kind(), Some(FailureKind::WebhookUrlEmpty));
     assert!(empty.delivery.is_none());
     assert_eq!(agent.connections(), 0);
+}
+
+/// An agent that answers no question twice has to answer this one.
+#[tokio::test]
+async fn a_replay_says_the_same_under_an_id_of_its_own() {
+    let agent = replying().await;
+    let (mut turn, replay) = (turn(&agent.url()), ReplayId::new());
+    turn.purpose = Purpose::Replay(replay);
+    let run = turn.run.id;
+
+    let outcome = outcome(&dispatcher(), turn).await;
+
+    let received = only(&agent);
+    assert_eq!(received.body, PAYLOAD.as_bytes());
+    assert_eq!(received.header("webhook-id"), Some(replay.to_string().as_str()));
+    assert_eq!(received.header("x-replay-of"), Some(run.to_string().as_str()));
+    assert!(verify(&received, "nexo-vector-key"));
+    let delivery = outcome.delivery();
+    assert_eq!((delivery.run, delivery.replay, delivery.repeats), (run, Some(replay), None));
+}
+
+#[tokio::test]
+async fn a_delivery_is_sent_again_byte_for_byte_and_signed_anew() {
+    let agent = replying().await;
+    let first = outcome(&dispatcher(), turn(&agent.url())).await;
+    let mut sent = first.delivery().clone();
+    // Whatever it is: nothing of it is read, nor made anew.
+    sent.request_body = b"\x00\xff not { json ".to_vec();
+    let mut turn = turn(&agent.url());
+    turn.app.webhook_secret = Some("another".into());
+    turn.purpose = Purpose::Resend(Arc::new(sent.clone()));
+    let run = turn.run.id.to_string();
+
+    let outcome = outcome(&dispatcher(), turn).await;
+
+    let received = agent.received().remove(1);
+    assert_eq!(received.body, sent.request_body);
+    assert_eq!(received.header("webhook-id"), Some(run.as_str()));
+    assert_eq!(received.header("x-replay-of"), None);
+    assert!(verify(&received, "another"));
+    let delivery = outcome.delivery();
+    assert_eq!((delivery.repeats, delivery.replay), (Some(sent.id), None));
+    assert_ne!(delivery.id, sent.id);
+    assert_eq!(received.header("x-delivery-id"), Some(delivery.id.to_string().as_str()));
 }

@@ -157,3 +157,30 @@ async fn what_looks_like_events_within_a_text_is_text() {
     assert!(outcome.failure.is_none());
     assert_eq!(outcome.text(), text);
 }
+
+#[tokio::test]
+async fn what_came_when_is_recorded_piece_by_piece() {
+    let pieces = ["event: delta\ndata: {\"te", "xt\":\"Hi\"}\n\n", "event: done\n\n"];
+    let mut acts = vec![stream_head()];
+    for piece in pieces {
+        let pause = Act::Pause(std::time::Duration::from_millis(20));
+        acts.extend([pause, Act::Write(piece.into())]);
+    }
+    let agent = TestAgent::acting(acts).await;
+
+    let outcome = outcome(&dispatcher(), turn(&agent.url())).await;
+
+    let delivery = outcome.delivery();
+    let frames: Vec<_> = delivery.frames.iter().collect();
+    // The network may join pieces, but neither changes nor loses any.
+    assert!(!frames.is_empty() && frames.len() <= pieces.len(), "{frames:?}");
+    let mut end = 0;
+    for frame in &frames {
+        assert_eq!(frame.start, end);
+        assert!(delivery.first_byte_after <= Some(frame.after));
+        assert!(frame.after <= delivery.ended_after);
+        end += frame.bytes;
+    }
+    assert_eq!(end, delivery.response_bytes);
+    assert!(frames.is_sorted_by_key(|frame| frame.after));
+}

@@ -84,6 +84,8 @@ pub(crate) struct Webhooks {
     pub(crate) ports: Vec<u16>,
     pub(crate) allow: Vec<AllowRule>,
     pub(crate) loopback: LoopbackRule,
+    /// How many calls of one agent may be under way at once.
+    pub(crate) calls_at_once: usize,
 }
 
 /// Whether agents may run on this machine.
@@ -102,6 +104,7 @@ impl Webhooks {
             [("auto", LoopbackRule::Auto), ("on", LoopbackRule::On), ("off", LoopbackRule::Off)];
         Self {
             https_only: reader.switch("WEBHOOK_HTTPS_ONLY", false),
+            calls_at_once: reader.number("AGENT_CALLS_AT_ONCE", 5_000, 1, 1_000_000),
             ports: reader.list("WEBHOOK_PORTS", "ports such as 443,8443", port),
             allow: reader.list(
                 "WEBHOOK_ALLOW",

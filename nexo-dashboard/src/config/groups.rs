@@ -15,7 +15,9 @@ pub(crate) struct Listen {
     pub(crate) max_connections: usize,
     /// `None` where a proxy in front makes all clients look like one.
     pub(crate) max_connections_per_address: Option<usize>,
-    /// How long runs under way get when the server is stopped.
+    /// How long the server goes on as before when it is stopped, but says that it is not ready.
+    pub(crate) shutdown_delay: Duration,
+    /// How long runs under way get after that.
     pub(crate) shutdown_grace: Duration,
     pub(crate) trust_forwarded_for: bool,
 }
@@ -30,6 +32,7 @@ impl Listen {
             header_timeout: seconds(reader, "HEADER_TIMEOUT_SECONDS", 10, 1),
             max_connections: reader.number("MAX_CONNECTIONS", 8_192, 1, 1_000_000),
             max_connections_per_address: (!trust_forwarded_for).then_some(per_address),
+            shutdown_delay: seconds(reader, "SHUTDOWN_DELAY_SECONDS", 0, 0),
             shutdown_grace: seconds(reader, "SHUTDOWN_GRACE_SECONDS", 25, 0),
             trust_forwarded_for,
         }

@@ -31,10 +31,14 @@ const SECURITY: [(header::HeaderName, HeaderValue); 4] = [
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
 ];
 
-/// Where a browser can sign in: in the dashboard, or where the API is tried, if this build
-/// carries no dashboard.
+/// Whether this build carries the dashboard.
+pub(crate) fn is_built() -> bool {
+    files::are_there()
+}
+
+/// Where a browser can sign in: in the dashboard, or else where the API is tried.
 pub(crate) fn sign_in_path() -> &'static str {
-    if files::are_there() { "/auth/login" } else { "/docs" }
+    if is_built() { "/auth/login" } else { "/docs" }
 }
 
 /// Answers with a page or a file of the dashboard where one is asked for; else hands on.

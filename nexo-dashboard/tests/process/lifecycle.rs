@@ -191,6 +191,21 @@ async fn a_run_that_was_killed_with_its_server_goes_on_where_its_reader_comes_ba
 }
 
 #[tokio::test]
+async fn a_load_balancer_sees_that_a_server_is_about_to_end() {
+    let home = Home::new();
+    let mut server = home.start(&[("SHUTDOWN_DELAY_SECONDS", "3600")]);
+    assert_eq!(server.get("/readyz", "").await.0, 200);
+
+    server.terminate();
+
+    let unready = async || (server.get("/readyz", "").await.0 == 503).then_some(());
+    eventually("the refusal", unready).await;
+    server.new_user(EMAIL).await;
+    server.terminate();
+    assert_eq!(server.wait().code(), Some(1), "the second signal does not wait");
+}
+
+#[tokio::test]
 async fn a_second_signal_ends_the_server_at_once() {
     let home = Home::new();
     let mut server = home.start(&[]);

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Setup,
     client::{Answer, Caller},
-    world::{App, World},
+    world::{App, World, text},
 };
 
 /// An operation of the document, with the ids of real things in its path.
@@ -28,14 +28,17 @@ async fn shop(world: &World) -> (App, Vec<Operation>) {
     let thread = app.thread(json!({"customer_id": "c"})).await;
     let message = app.say(&thread, "hello").await["id"].as_str().unwrap().to_owned();
     app.run(&thread).await;
-    let runs = root.get(&app.path("/runs")).await.ok();
+    let (run, delivery) = app.delivered(world, "hello").await;
+    let replay = root.post(&app.path(&format!("/runs/{run}/replay")), json!({})).await.ok();
     let page = root.get(&app.path("/subscribers")).await.ok();
     let ids = [
         ("{app_id}", app.id.clone()),
         ("{thread_id}", thread),
         ("{message_id}", message),
         ("{subscriber_id}", page["items"][0]["id"].as_str().unwrap().to_owned()),
-        ("{run_id}", runs["items"][0]["id"].as_str().unwrap().to_owned()),
+        ("{run_id}", run),
+        ("{delivery_id}", delivery),
+        ("{replay_id}", text(&replay["replay_id"])),
         ("{id}", user.id.to_string()),
     ];
     let operations = operations(&world.document, |pattern| {

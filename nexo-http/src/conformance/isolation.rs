@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{
     Setup,
     client::{Answer, Caller},
-    world::{App, World},
+    world::{App, World, text},
 };
 
 /// Stands in everything of the victim's that could leak.
@@ -33,8 +33,8 @@ impl Tenant {
         let thread = app.thread(json!({"title": MARKER, "customer_id": MARKER})).await;
         let message = app.say(&thread, MARKER).await["id"].as_str().unwrap().to_owned();
         app.run(&thread).await;
-        let runs = owner.get(&app.path("/runs")).await.ok();
-        let run = runs["items"][0]["id"].as_str().unwrap().to_owned();
+        let (run, delivery) = app.delivered(world, MARKER).await;
+        let replay = owner.post(&app.path(&format!("/runs/{run}/replay")), json!({})).await.ok();
         let page = owner.get(&app.path("/subscribers")).await.ok();
         let subscriber = page["items"][0]["id"].as_str().unwrap().to_owned();
         let ids = vec![
@@ -43,6 +43,8 @@ impl Tenant {
             ("{message_id}", message),
             ("{subscriber_id}", subscriber),
             ("{run_id}", run),
+            ("{delivery_id}", delivery),
+            ("{replay_id}", text(&replay["replay_id"])),
             ("{id}", user.id.to_string()),
         ];
         Self { user, app, ids }
@@ -62,6 +64,8 @@ impl Tenant {
             self.app.path(&format!("/threads/{thread}/messages")),
             self.app.path("/subscribers"),
             self.app.path("/runs"),
+            self.app.path("/deliveries"),
+            self.path("/apps/{app_id}/runs/{run_id}/replays"),
         ];
         let mut all = Vec::new();
         for path in paths {

@@ -111,6 +111,10 @@ pub(super) async fn the_runs_of_one_owner_are_limited(setup: Setup) {
     is_refused(&app.owner.get(&format!("{path}/stream")).await);
     let test = json!({"webhook_url": "http://127.0.0.1:9/"});
     is_refused(&app.owner.post(&app.path("/webhook/test"), test).await);
+    let (run, delivery) = app.delivered(&world, "hello").await;
+    for path in [format!("/runs/{run}/replay"), format!("/deliveries/{delivery}/resend")] {
+        is_refused(&app.owner.call("POST", &app.path(&path)).send().await);
+    }
     let other = App::create(&world.owner().await, json!({})).await;
     let thread = other.asked("hello").await;
     other.run(&thread).await;

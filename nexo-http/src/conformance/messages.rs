@@ -139,6 +139,32 @@ pub(super) async fn the_newest_messages_are_shown_and_pages_lead_both_ways(setup
     assert_eq!(seqs("?after_seq=9223372036854775807").await, Vec::<i64>::new());
 }
 
+/// A page is counted in messages, however long they are.
+pub(super) async fn a_page_of_long_messages_is_whole(setup: Setup) {
+    let world = setup.start().await;
+    let app = App::create(&world.owner().await, json!({})).await;
+    let thread = app.thread(json!({})).await;
+    for number in 2..=8 {
+        let (long, short) = ("\u{1}\"é".repeat(50 * 1024), format!("message {number}"));
+        app.say(&thread, if number % 3 == 0 { &short } else { &long }).await;
+    }
+    let page = async |query: &str| -> Vec<Value> {
+        let path = app.path(&format!("/threads/{thread}/messages?{query}"));
+        app.owner.get(&path).await.ok().as_array().unwrap().clone()
+    };
+
+    let all = page("limit=200").await;
+
+    let seqs: Vec<i64> = all.iter().map(|message| message["seq"].as_i64().unwrap()).collect();
+    assert_eq!(seqs, [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(page("limit=8").await, all);
+    assert_eq!(page("limit=5").await, all[3..]);
+    assert_eq!(page("before_seq=8&limit=5").await, all[2..7]);
+    assert_eq!(page("before_seq=7").await, all[..6]);
+    assert_eq!(page("after_seq=2&limit=5").await, all[2..7]);
+    assert_eq!(page("after_seq=3").await, all[3..]);
+}
+
 pub(super) async fn a_page_of_messages_leads_one_way_only(setup: Setup) {
     let world = setup.start().await;
     let app = App::create(&world.owner().await, json!({})).await;

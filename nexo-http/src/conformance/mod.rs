@@ -58,6 +58,7 @@ mod apps;
 mod client;
 mod cors;
 mod defects;
+mod deliveries;
 mod events;
 mod feed;
 mod garbage;
@@ -68,6 +69,7 @@ mod openapi;
 mod order;
 mod partners;
 mod raw;
+mod replays;
 mod resume;
 mod runs;
 mod signature;
@@ -212,6 +214,7 @@ suite! { $
         fifty_messages_at_once_leave_no_gap,
         a_customers_message_touches_the_subscriber,
         the_newest_messages_are_shown_and_pages_lead_both_ways,
+        a_page_of_long_messages_is_whole,
         a_page_of_messages_leads_one_way_only,
         what_is_said_has_a_size,
         a_message_of_somebody_else_does_not_exist,
@@ -303,6 +306,25 @@ suite! { $
         what_nobody_tells_of_is_seen_all_the_same,
         who_watches_an_app_is_told_where_to_look,
         partners_watch_runs_if_they_may_see_them,
+    }
+    deliveries {
+        a_delivery_is_shown_byte_for_byte,
+        a_streams_pieces_are_kept_with_their_times,
+        deliveries_are_listed_in_pages_and_filtered,
+        what_is_wrong_with_a_list_of_deliveries_is_told,
+        a_delivery_is_sent_again_byte_for_byte_to_where_its_agent_is_now,
+        what_an_agent_says_to_a_repetition_is_shown_whatever_it_is,
+        a_delivery_that_can_not_be_sent_again_is_told_why,
+        partners_see_and_repeat_deliveries_if_they_may,
+    }
+    replays {
+        a_dry_replay_puts_the_same_turn_and_stores_only_its_record,
+        a_dry_replay_tells_what_went_wrong,
+        a_dry_replay_needs_no_free_thread_and_keeps_none_busy,
+        a_run_is_replayed_before_it_has_ended,
+        a_message_is_answered_again_while_it_is_the_newest,
+        what_is_wrong_with_a_replay_is_told,
+        a_replay_needs_no_body,
     }
     tester {
         the_tester_sends_the_sample_payload,

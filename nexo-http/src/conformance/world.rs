@@ -11,7 +11,7 @@ use std::{
 
 use futures::future::BoxFuture;
 use nexo_core::{
-    Clock, Dispatcher, Nexo, Store, SystemClock,
+    Clock, Delivery, DeliveryId, Dispatcher, Frames, Nexo, Run, Scope, Store, SystemClock,
     accounts::{AccountStore, NewUser, User},
     conformance::accounts::StoreWithAccounts,
     dispatch::webhook::{Guard, Loopback, WebhookDispatcher},
@@ -269,6 +269,17 @@ impl App {
         tokio::time::timeout(PATIENCE, stored).await.expect("it was never stored")
     }
 
+    /// The newest run of the app, and what was sent for it: this text, to nowhere.
+    pub(crate) async fn delivered(&self, world: &World, text: &str) -> (String, String) {
+        let runs = self.owner.get(&self.path("/runs")).await.ok();
+        let run = runs["items"][0]["id"].as_str().unwrap().parse().unwrap();
+        let run = world.store.get_run(&Scope::Everything, run).await.unwrap();
+        let delivery = delivery(&run, text);
+        let id = delivery.id.to_string();
+        world.store.record_delivery(delivery).await.unwrap();
+        (run.id.to_string(), id)
+    }
+
     /// Has a thread answered, and waits for it.
     pub(crate) async fn run(&self, thread: &str) -> Value {
         let path = self.path(&format!("/threads/{thread}/run"));
@@ -278,6 +289,32 @@ impl App {
     /// The call that has a thread answered as a stream.
     pub(crate) fn stream(&self, thread: &str) -> super::client::Call {
         self.owner.call("GET", &self.path(&format!("/threads/{thread}/run/stream")))
+    }
+}
+
+fn delivery(run: &Run, text: &str) -> Delivery {
+    Delivery {
+        id: DeliveryId::new(),
+        app: run.app,
+        run: run.id,
+        agent: run.agent,
+        replay: None,
+        repeats: None,
+        attempt: 1,
+        url: format!("http://agent.example/{text}"),
+        request_headers: vec![("x-text".into(), text.into())],
+        request_body: text.into(),
+        peer: None,
+        status: Some(200),
+        response_headers: Vec::new(),
+        response_body: text.into(),
+        response_bytes: text.len() as u64,
+        frames: Frames::default(),
+        error: None,
+        error_detail: None,
+        started_at: run.created_at,
+        first_byte_after: None,
+        ended_after: Duration::from_secs(1),
     }
 }
 

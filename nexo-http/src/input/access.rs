@@ -6,7 +6,7 @@
 
 use std::marker::PhantomData;
 
-use nexo_core::{AppId, Principal, RunId, Scope, SubscriberId, ThreadId};
+use nexo_core::{AppId, DeliveryId, Principal, ReplayId, RunId, Scope, SubscriberId, ThreadId};
 
 use super::{Input, Reject, query::cut};
 use crate::{
@@ -184,6 +184,48 @@ impl<C: Callers> Input for RunAccess<C> {
     fn describe(operation: &mut Operation<'_>) {
         describe::<C>(operation);
         operation.path_param::<RunId>("run_id");
+    }
+}
+
+/// Somebody who may see a replay of an app, which the path names both.
+pub(crate) struct ReplayAccess<C> {
+    pub(crate) scope: Scope,
+    pub(crate) app: AppId,
+    pub(crate) replay: ReplayId,
+    callers: PhantomData<C>,
+}
+
+impl<C: Callers> Input for ReplayAccess<C> {
+    async fn take(request: &mut Request, api: &Api) -> Result<Self, Reject> {
+        let (scope, app) = authorize::<C>(request, api).await?;
+        let (app, replay) = both(app, cut::<ReplayId>(request))?;
+        Ok(Self { scope, app, replay, callers: PhantomData })
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        describe::<C>(operation);
+        operation.path_param::<ReplayId>("replay_id");
+    }
+}
+
+/// Somebody who may use a delivery of an app, which the path names both.
+pub(crate) struct DeliveryAccess<C> {
+    pub(crate) scope: Scope,
+    pub(crate) app: AppId,
+    pub(crate) delivery: DeliveryId,
+    callers: PhantomData<C>,
+}
+
+impl<C: Callers> Input for DeliveryAccess<C> {
+    async fn take(request: &mut Request, api: &Api) -> Result<Self, Reject> {
+        let (scope, app) = authorize::<C>(request, api).await?;
+        let (app, delivery) = both(app, cut::<DeliveryId>(request))?;
+        Ok(Self { scope, app, delivery, callers: PhantomData })
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        describe::<C>(operation);
+        operation.path_param::<DeliveryId>("delivery_id");
     }
 }
 

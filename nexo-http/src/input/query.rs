@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use nexo_core::{AppId, MessageId, RunId, SubscriberId, ThreadId};
+use nexo_core::{AppId, DeliveryId, MessageId, ReplayId, RunId, SubscriberId, ThreadId};
 use serde_json::json;
 
 use super::{Input, Reject, body::pairs};
@@ -46,6 +46,8 @@ path_params! {
     MessageId = "message_id",
     SubscriberId = "subscriber_id",
     RunId = "run_id",
+    ReplayId = "replay_id",
+    DeliveryId = "delivery_id",
 }
 
 /// A parameter of the path.

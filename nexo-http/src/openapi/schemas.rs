@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use nexo_core::{
-    AgentId, AppId, ConfigChange, JsonObject, MessageId, Overlap, OwnerId, RunId, SubscriberId,
-    ThreadId, ThreadStatus, Timestamp, UserId,
+    AgentId, AppId, ConfigChange, DeliveryId, JsonObject, MessageId, Overlap, OwnerId, ReplayId,
+    RunId, SubscriberId, ThreadId, ThreadStatus, Timestamp, UserId,
 };
 use serde_json::Value;
 use utoipa::openapi::{
@@ -169,6 +169,8 @@ describe! {
     MessageId => formatted(KnownFormat::Uuid),
     SubscriberId => formatted(KnownFormat::Uuid),
     RunId => formatted(KnownFormat::Uuid),
+    ReplayId => formatted(KnownFormat::Uuid),
+    DeliveryId => formatted(KnownFormat::Uuid),
     OwnerId => string(),
     Timestamp => formatted(KnownFormat::DateTime),
     String => string(),

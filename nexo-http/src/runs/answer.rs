@@ -39,7 +39,7 @@ fields! {
 impl RunQuery {
     fn options(&self) -> RunOptions {
         let debounce = self.debounce_ms.map(|it| Duration::from_millis(it.get().into()));
-        RunOptions { overlap: self.overlap, debounce }
+        RunOptions { overlap: self.overlap, debounce, message_seq: None }
     }
 }
 
@@ -138,7 +138,7 @@ pub(crate) fn count(api: &Api, scope: &Scope, app: AppId) -> Result<(), ApiError
 }
 
 /// What came of a run. An agent that answers later is waited for a while only.
-async fn outcome(api: &Api, mut watch: RunWatch) -> Result<RunResponse, ApiError> {
+pub(crate) async fn outcome(api: &Api, mut watch: RunWatch) -> Result<RunResponse, ApiError> {
     loop {
         match tokio::time::timeout(api.settings().run_wait, watch.next()).await {
             Ok(Some(RunEvent::End(end))) => return Ok(RunResponse::from(&*end)),

@@ -4,7 +4,7 @@ mod answer;
 mod read;
 mod stream;
 
-pub(crate) use answer::{cancel_thread_run, count, run_stream, run_sync};
+pub(crate) use answer::{RunResponse, cancel_thread_run, count, outcome, run_stream, run_sync};
 pub(crate) use read::{RunRead, cancel_run, get_run, list_runs, list_thread_runs, reply_to_run};
 pub(crate) use stream::{RETRY_ELSEWHERE_MS, RETRY_MS, run_events};
 
@@ -13,7 +13,7 @@ use nexo_core::RunId;
 
 use crate::input::PartnerScope;
 
-const RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
+pub(crate) const RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
 
 /// Lets partners have threads answered, and stop and answer runs.
 pub(crate) struct WriteRuns;
@@ -29,6 +29,6 @@ impl PartnerScope for ReadRuns {
     const NAME: &'static str = "runs:read";
 }
 
-fn run_id(run: RunId) -> HeaderValue {
+pub(crate) fn run_id(run: RunId) -> HeaderValue {
     HeaderValue::try_from(run.to_string()).expect("an id is ASCII")
 }

@@ -1,7 +1,8 @@
 //! The types that fields of requests have: each knows its rule, and how to document it.
 
 use nexo_core::{
-    AppConfig, ConfigChange, ConfigViolation, Expected, JsonObject, Overlap, Secret, ThreadStatus,
+    AgentId, AppConfig, ConfigChange, ConfigViolation, Expected, JsonObject, Overlap, ReplayId,
+    RunId, Secret, ThreadStatus, Timestamp,
 };
 use serde_json::{Value, json};
 
@@ -333,6 +334,36 @@ impl Field for i64 {
         let Some(value) = value else { return reader.missing() };
         let number = value.as_str().and_then(|text| text.trim().parse().ok());
         number.or_else(|| reader.wrong("int_parsing", MSG, value))
+    }
+}
+
+/// Ids of other things, in any spelling of a UUID.
+macro_rules! id_fields {
+    ($($id:ty),*) => {$(
+        impl Field for $id {
+            fn read(value: Option<&Value>, reader: &mut Reader<'_>) -> Option<Self> {
+                let text = String::read(value, reader)?;
+                text.parse().map_err(|error| not_a_uuid(&error, text, reader)).ok()
+            }
+        }
+    )*};
+}
+
+id_fields! { AgentId, RunId, ReplayId }
+
+fn not_a_uuid(error: &impl std::fmt::Display, text: String, reader: &mut Reader<'_>) {
+    let error = error.to_string();
+    let msg = format!("Input should be a valid UUID, {error}");
+    reader.breaks::<()>("uuid_parsing", msg, &text.into(), json!({ "error": error }));
+}
+
+/// An instant, as RFC 3339 writes it.
+impl Field for Timestamp {
+    fn read(value: Option<&Value>, reader: &mut Reader<'_>) -> Option<Self> {
+        const MSG: &str = "Input should be a valid datetime with an offset, as RFC 3339 writes it";
+        let text = Value::String(String::read(value, reader)?);
+        let instant = serde_json::from_value(text.clone()).ok();
+        instant.or_else(|| reader.wrong("datetime_parsing", MSG, &text))
     }
 }
 

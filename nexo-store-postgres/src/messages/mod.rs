@@ -4,8 +4,8 @@ mod append;
 
 use async_trait::async_trait;
 use nexo_core::{
-    AppId, Error, Message, MessageId, MessageRange, MessageStore, NewMessage, Result, Role, Scope,
-    ThreadId,
+    AppId, Error, MAX_LISTED_BYTES, Message, MessageId, MessageRange, MessageStore, NewMessage,
+    Result, Role, Scope, ThreadId,
 };
 use sqlx::postgres::PgRow;
 
@@ -33,12 +33,18 @@ macro_rules! list {
             " from nexo_threads t
             join nexo_apps a on a.id = t.app_id
             left join lateral (
-                select * from nexo_messages m where m.thread_id = t.id ",
+                select *, sum(content_bytes) over (order by seq) - content_bytes as bytes_before
+                from (
+                    select *,
+                        coalesce(octet_length(content), 0)
+                        + octet_length(content_json::text) as content_bytes
+                    from nexo_messages m where m.thread_id = t.id ",
             $range,
             " order by m.seq ",
             $order,
             " limit $6
-            ) m on true
+                ) m
+            ) m on m.bytes_before < $8
             where t.id = $5 and t.app_id = $4 and ",
             sees_app!("a"),
             " and ",
@@ -47,6 +53,9 @@ macro_rules! list {
         )
     };
 }
+
+/// [`MAX_LISTED_BYTES`], as the statements take it.
+const MAX_LISTED: i64 = MAX_LISTED_BYTES as i64;
 
 /// Without a row there is no such thread, with an empty one no such message.
 const LIST_NEWEST: &str = list!("and m.seq < $7", "desc");
@@ -92,7 +101,8 @@ impl MessageStore for PostgresStore {
             .bind(app.as_uuid())
             .bind(thread.as_uuid())
             .bind(i64::from(limit))
-            .bind(bound);
+            .bind(bound)
+            .bind(MAX_LISTED);
         let rows = self.read_all(query).await?;
         if rows.is_empty() {
             return Err(self.missing(scope, app, Error::ThreadNotFound(thread)).await);

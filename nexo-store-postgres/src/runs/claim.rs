@@ -1,6 +1,6 @@
 //! Claiming runs: a server takes those whose turn it is.
 
-use nexo_core::{ClaimRuns, Error, Failure, FailureKind, Result, Run, RunId, RunStart, RunState};
+use nexo_core::{ClaimRuns, Error, Result, Run, RunId, RunStart};
 use sqlx::{PgConnection, postgres::PgRow};
 
 use super::{
@@ -114,8 +114,7 @@ impl LockedThread {
     fn end_broken(&mut self, broken: &[(RunId, Error)]) {
         for (run, error) in broken {
             if let Ok(run) = self.find(*run) {
-                let failure = Failure::new(FailureKind::Internal, error.to_string());
-                self.end(run.ended(RunState::Failed, failure, self.now));
+                self.end(run.unreadable(error, self.now));
             }
         }
     }

@@ -131,6 +131,6 @@ fn read_state(name: &str) -> Result<RunState> {
     RunState::find(name).ok_or(Error::Corrupt("run state"))
 }
 
-fn read_failure(key: Option<&str>, detail: Option<String>) -> Option<Failure> {
+pub(crate) fn read_failure(key: Option<&str>, detail: Option<String>) -> Option<Failure> {
     Some(Failure::new(FailureKind::from_stored(key?), detail.unwrap_or_default()))
 }

@@ -1,5 +1,5 @@
-//! Starting a run where something stands in its way: under the thread's lock there is no more
-//! doubt about what does, and the core's plan says what becomes of the wish.
+//! Starting a run where something stands in its way, or one message is meant: under the thread's
+//! lock there is no more doubt about either, and the core's plan says what becomes of the wish.
 
 use nexo_core::{
     AppConfig, ClaimRuns, Error, MessageId, Plan, Result, Run, Scope, StartRun, StartedRun, Step,
@@ -69,6 +69,7 @@ impl PostgresStore {
     ) -> Result<StartedRun> {
         let standing = match step {
             Step::Refuse => return Err(Error::RunActive(wish.thread)),
+            Step::Outdated => return Err(Error::MessageOutdated(wish.thread)),
             Step::Join(run) => thread.find(run)?,
             Step::Extend(run, available_at) => {
                 let (message, message_seq) = (asked.message, asked.seq);

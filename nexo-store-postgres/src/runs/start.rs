@@ -87,6 +87,10 @@ const START: &str = concat!(
 impl PostgresStore {
     pub(super) async fn start(&self, scope: &Scope, wish: StartRun) -> Result<StartedRun> {
         let wish = storable_wish(wish);
+        if wish.message_seq.is_some() {
+            // Rarely wished for, and nothing that START could tell.
+            return self.start_as_planned(scope, &wish).await;
+        }
         let Some(row) = self.write_optional(query(scope, &wish)).await? else {
             let error = Error::ThreadNotFound(wish.thread);
             return Err(self.missing(scope, wish.app, error).await);

@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod delivery_plans;
 mod failures;
 mod feed_plans;
 mod lost_connections;

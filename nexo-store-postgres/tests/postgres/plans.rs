@@ -64,8 +64,15 @@ async fn find(store: &PostgresStore, customer: &str) -> (ThreadId, SubscriberId)
     (ThreadId::from_uuid(row.get::<Uuid, _>(0)), SubscriberId::from_uuid(row.get::<Uuid, _>(1)))
 }
 
-const TABLES: [&str; 5] =
-    ["nexo_subscribers", "nexo_subscriber_names", "nexo_threads", "nexo_messages", "nexo_runs"];
+const TABLES: [&str; 7] = [
+    "nexo_subscribers",
+    "nexo_subscriber_names",
+    "nexo_threads",
+    "nexo_messages",
+    "nexo_runs",
+    "nexo_deliveries",
+    "nexo_replays",
+];
 
 /// That the plans read no table from end to end.
 pub(crate) fn assert_no_scan(plans: &[String], what: &str) {

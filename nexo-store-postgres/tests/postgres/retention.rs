@@ -1,6 +1,9 @@
-//! What goes by itself, and what a newer server leaves behind.
+//! What goes by itself, and what a newer or an older server leaves behind.
 
-use nexo_core::{FailureKind, RunStore as _, Scope, ServerId, ServerStore as _};
+use nexo_core::{
+    DeliveryFilter, DeliveryStore as _, FailureKind, RunStore as _, Scope, ServerId,
+    ServerStore as _,
+};
 use sqlx::Row as _;
 use uuid::Uuid;
 
@@ -40,4 +43,26 @@ async fn a_failure_that_only_a_newer_server_knows_leaves_the_run_readable() {
     let run = room.store.get_run(&Scope::Everything, run).await.unwrap();
 
     assert_eq!(run.failure.unwrap().kind, FailureKind::Internal);
+}
+
+/// While servers are replaced one by one, some still write what the older tables had.
+#[tokio::test]
+async fn a_delivery_of_an_older_server_went_to_its_runs_agent() {
+    let room = Room::new().await;
+    room.say("Hello").await.unwrap();
+    let run = room.start().await.run;
+    room.execute(
+        "insert into nexo_deliveries (id, app_id, run_id, attempt, url, request_headers,
+            request_body, response_headers, response_body, response_bytes, started_at, ended_micros)
+        select gen_random_uuid(), app_id, id, 1, 'http://a', '[]', '', '[]', '', 0, now(), 5
+        from nexo_runs",
+    )
+    .await;
+
+    let (all, any) = (Scope::Everything, DeliveryFilter::default());
+    let listed = room.store.list_deliveries(&all, run.app, &any, None, 5).await.unwrap();
+    let whole = room.store.get_delivery(&all, run.app, listed.items[0].id).await.unwrap();
+
+    assert_eq!((listed.items[0].agent, whole.agent), (run.agent, run.agent));
+    assert_eq!(whole.frames.iter().count(), 0);
 }

@@ -99,6 +99,7 @@ pub(crate) fn wish(app: AppId, thread: ThreadId) -> StartRun {
         deadline: Duration::from_secs(60),
         overlap: None,
         debounce: None,
+        message_seq: None,
     }
 }
 

@@ -1,12 +1,14 @@
 //! Claims: a server takes the runs that are due, and learns all that their agents have to know.
 
-use nexo_core::{
-    App, ClaimRuns, Message, MessageRange, Run, RunStart, Scope, Thread, ThreadId, Timestamp,
-};
+use nexo_core::{App, ClaimRuns, Message, Run, RunStart, Scope, Thread, ThreadId, Timestamp};
 use sqlx::SqliteConnection;
 
 use super::{holder, queue, rows};
-use crate::{SqliteStore, Tx, agents, apps, error, messages, threads};
+use crate::{
+    SqliteStore, Tx, agents, apps,
+    error::{self, Problem},
+    messages, threads,
+};
 
 /// One at a time: what becomes of it may make another due, or take one away.
 pub(crate) const DUE: &str = "
@@ -27,10 +29,16 @@ pub(super) async fn is_any_due(store: &SqliteStore) -> error::Result<bool> {
 
 /// There is one writer, so a run that is read as queued here is claimed by nobody else.
 pub(super) async fn claim(mut tx: Tx<'_>, wish: ClaimRuns) -> error::Result<Vec<RunStart>> {
-    let mut begun = Vec::new();
+    let (mut begun, now) = (Vec::new(), tx.now);
     for _ in 0..wish.limit {
         let Some((run, thread)) = next_claimable(&mut tx).await? else { break };
-        begun.push(begin(&mut tx, &wish, run, thread).await?);
+        match begin(&mut tx, &wish, run.clone(), thread).await {
+            Ok(start) => begun.push(start),
+            Err(Problem::Core(error)) => {
+                queue::end(&mut tx, &run.unreadable(&error, now)).await?;
+            }
+            Err(problem) => return Err(problem),
+        }
     }
     Ok(begun)
 }
@@ -85,7 +93,6 @@ pub(super) async fn tell(
     history: u32,
 ) -> error::Result<RunStart> {
     let agent = agents::get(tx.connection, tx.keys, app.id, run.agent).await?;
-    let newest = MessageRange::Newest { before: None };
-    let history = messages::list(tx.connection, thread.id, newest, history).await?;
+    let history = messages::newest(tx.connection, thread.id, history).await?;
     Ok(RunStart { run, app, agent, thread, message, history })
 }

@@ -24,6 +24,7 @@ use nexo_core::{
 };
 use sqlx::SqliteConnection;
 
+pub(crate) use self::rows::read_failure;
 use crate::{SqliteStore, apps, columns::Columns, error};
 
 pub(crate) use self::rows::read;

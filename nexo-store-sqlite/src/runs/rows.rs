@@ -101,7 +101,7 @@ async fn write(
     Ok(thread)
 }
 
-fn read_failure(row: &SqliteRow) -> error::Result<Option<Failure>> {
+pub(crate) fn read_failure(row: &SqliteRow) -> error::Result<Option<Failure>> {
     let Some(key) = row.try_get::<Option<&str>, _>("failure_key")? else { return Ok(None) };
     let detail: Option<String> = row.try_get("failure_detail")?;
     Ok(Some(Failure::new(FailureKind::from_stored(key), detail.unwrap_or_default())))

@@ -27,6 +27,7 @@ pub(super) async fn start(
     make_way(&mut tx, &plan, &standing).await?;
     match plan.step {
         Step::Refuse => Err(Error::RunActive(wish.thread).into()),
+        Step::Outdated => Err(Error::MessageOutdated(wish.thread).into()),
         Step::Join(run) => Ok(StartedRun::Standing(Box::new(found(&standing, run)?))),
         Step::Extend(run, until) => {
             extend(&mut tx, found(&standing, run)?, &asked.message, until).await

@@ -30,7 +30,9 @@ async fn asked() -> (SqliteStore, StartRun, TempDir) {
     let (run, server) = (RunId::new(), ServerId::new());
     let (history, deadline) = (10, Duration::from_secs(60));
     let (overlap, debounce) = (None, None);
-    let start = StartRun { run, app, thread, server, history, deadline, overlap, debounce };
+    let message_seq = None;
+    let start =
+        StartRun { run, app, thread, server, history, deadline, overlap, debounce, message_seq };
     say(&store, &start).await;
     (store, start, directory)
 }
@@ -247,4 +249,26 @@ async fn an_idle_server_does_not_disturb_the_writer() {
     });
 
     assert_eq!(idle.await, Ok((0, 0)));
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_read_does_not_keep_others_from_their_turn() {
+    let (store, start, _directory) = asked().await;
+    let broken = start.run;
+    store.start_run(&EVERYTHING, start.clone()).await.unwrap();
+    store.hand_back_run(broken, 1).await.unwrap();
+    execute(&store, "update nexo_runs set agent_id = zeroblob(16)").await;
+    let new = NewThread::default();
+    let thread = store.create_thread(&EVERYTHING, start.app, new).await.unwrap().0.id;
+    let sound = StartRun { run: RunId::new(), thread, ..start };
+    say(&store, &sound).await;
+    store.start_run(&EVERYTHING, sound.clone()).await.unwrap();
+    store.hand_back_run(sound.run, 1).await.unwrap();
+
+    let claimed = store.claim_runs(wish()).await.unwrap();
+
+    assert_eq!(claimed.iter().map(|start| start.run.id).collect::<Vec<_>>(), [sound.run]);
+    let ended = store.get_run(&EVERYTHING, broken).await.unwrap();
+    assert_eq!(ended.state, RunState::Failed);
+    assert_eq!(ended.failure.unwrap().kind, FailureKind::Internal);
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Error, JsonObject, MessageId, MessageRange, NewMessage, Role, Scope, Store, ThreadChanges,
-    ThreadId, ThreadStatus,
+    Error, JsonObject, MAX_LISTED_BYTES, MessageId, MessageRange, NewMessage, Role, Scope, Store,
+    ThreadChanges, ThreadId, ThreadStatus,
     conformance::{
         assert_fails,
         fixtures::{ALL, Room, at_once, eventually, new_app},
@@ -182,6 +182,29 @@ pub(super) async fn messages_after_a_number_are_listed_oldest_first(store: Arc<d
     assert_eq!(list(&room, MessageRange::After(5), 2).await, [0; 0]);
     assert_eq!(list(&room, MessageRange::After(i64::MAX), 2).await, [0; 0]);
     assert_eq!(list(&room, MessageRange::After(i64::MIN), 2).await, [1, 2]);
+}
+
+/// However long messages are, what a listing takes in memory is bounded.
+pub(super) async fn a_list_of_long_messages_ends_early(store: Arc<dyn Store>) {
+    let room = Room::new(&store).await;
+    let long = "x".repeat(MAX_LISTED_BYTES / 2);
+    for text in ["Hello", &long, "Hello", &long, "Hello", "Hello"] {
+        room.say(text).await;
+    }
+    let newest = |before| MessageRange::Newest { before };
+
+    assert_eq!(list(&room, MessageRange::After(0), ALL).await, [1, 2, 3, 4]);
+    assert_eq!(list(&room, MessageRange::After(4), ALL).await, [5, 6]);
+    assert_eq!(list(&room, newest(None), ALL).await, [1, 2, 3, 4]);
+    assert_eq!(list(&room, newest(None), 4).await, [3, 4, 5, 6]);
+    assert_eq!(list(&room, newest(Some(5)), 3).await, [2, 3, 4]);
+
+    let mut both = NewMessage::new(Role::User, &*long);
+    both.content_json = JsonObject::empty().with("é", &*long);
+    room.append(both).await.unwrap();
+    room.say("Hello").await;
+    assert_eq!(list(&room, MessageRange::After(5), ALL).await, [6, 7], "data counts as well");
+    assert_eq!(list(&room, MessageRange::After(6), ALL).await, [7], "one is always listed");
 }
 
 pub(super) async fn messages_outside_the_scope_do_not_exist(store: Arc<dyn Store>) {

@@ -9,6 +9,7 @@ mod messages;
 mod paging;
 mod queue;
 mod races;
+mod replays;
 mod runs;
 mod servers;
 mod subscribers;
@@ -119,6 +120,7 @@ suite! { $
         a_thread_labelled_deleted_takes_only_what_is_meant_for_it,
         the_newest_messages_are_listed_in_rising_order,
         messages_after_a_number_are_listed_oldest_first,
+        a_list_of_long_messages_ends_early,
         messages_outside_the_scope_do_not_exist,
         a_thread_of_another_app_takes_no_message,
     }
@@ -141,8 +143,13 @@ suite! { $
     }
     deliveries {
         a_delivery_comes_back_byte_for_byte,
-        deliveries_are_listed_oldest_first,
+        a_list_of_deliveries_shows_all_but_what_was_said,
+        deliveries_are_listed_newest_first,
+        deliveries_are_filtered,
         deliveries_outside_the_scope_are_not_listed,
+        a_delivery_outside_the_scope_does_not_exist,
+        a_cursor_that_is_none_of_deliveries_is_refused,
+        a_window_may_have_any_bounds,
         old_deliveries_are_pruned_by_slices_the_oldest_first,
         a_delivery_whose_run_is_gone_is_dropped,
     }
@@ -160,11 +167,19 @@ suite! { $
         a_reader_misses_nothing_while_many_write,
         what_time_brings_about_is_a_change,
     }
+    replays {
+        a_replay_comes_back_as_it_was,
+        a_replay_leaves_its_run_and_thread_alone,
+        replays_are_listed_newest_first,
+        a_replay_outside_the_scope_does_not_exist,
+        a_replay_whose_run_is_gone_is_dropped,
+    }
     queue {
         a_newer_message_waits_behind_the_run_of_an_older_one,
         the_end_of_a_run_makes_the_oldest_behind_it_due,
         a_wish_for_a_free_thread_does_not_overtake_what_is_due,
         a_wish_that_may_not_wait_is_refused,
+        a_wish_for_a_message_that_is_not_the_newest_is_refused,
         an_impatient_wish_stops_what_is_under_way,
         an_impatient_wish_begins_at_once_where_nothing_runs,
         an_impatient_wish_does_not_wait_for_a_late_answer,

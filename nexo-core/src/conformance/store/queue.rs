@@ -94,6 +94,21 @@ pub(super) async fn a_wish_that_may_not_wait_is_refused(store: Arc<dyn Store>) {
     assert_eq!(page.items, [first]);
 }
 
+/// Also where the thread is busy, and where a run answers the newer message already.
+pub(super) async fn a_wish_for_a_message_that_is_not_the_newest_is_refused(store: Arc<dyn Store>) {
+    let room = Room::new(&store).await;
+    let meant = room.say("And this?").await.seq;
+    let wish = |message_seq| StartRun { message_seq: Some(message_seq), ..room.start() };
+    let all = Scope::Everything;
+
+    assert_fails!(store.start_run(&all, wish(meant + 1)).await, Error::MessageOutdated(_));
+    let first = started(store.start_run(&all, wish(meant)).await).run;
+    assert_eq!(standing(store.start_run(&all, wish(meant)).await).id, first.id);
+    let newer = room.queued().await;
+    assert_fails!(store.start_run(&all, wish(meant)).await, Error::MessageOutdated(_));
+    assert_eq!(standing(store.start_run(&all, wish(newer.message_seq)).await).id, newer.id);
+}
+
 pub(super) async fn an_impatient_wish_stops_what_is_under_way(store: Arc<dyn Store>) {
     for (overlap, reason) in [(Overlap::Interrupt, Stop::Cancel), (Overlap::Merge, Stop::Supersede)]
     {

@@ -14,7 +14,7 @@ use super::{
     content::{ContentType, is_encoded},
     events::Events,
     headers::request_headers,
-    payload::payload,
+    payload::body,
     record::Record,
     target::{TARGET, Target},
 };
@@ -48,7 +48,7 @@ impl<'a> Call<'a> {
     fn prepare(shared: &'a Shared, turn: &Turn) -> Result<(Self, Request), Failure> {
         let url = shared.guard.check_url(&turn.url().unwrap_or_default())?;
         let (id, now) = (DeliveryId::new(), shared.clock.now());
-        let body = payload(turn, now);
+        let body = body(turn, now);
         let headers = request_headers(&shared.names, turn, id, now, &body);
         let call = Self {
             shared,

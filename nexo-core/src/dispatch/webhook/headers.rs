@@ -41,7 +41,7 @@ pub(super) fn request_headers(
     now: Timestamp,
     body: &[u8],
 ) -> HeaderMap {
-    let (run, seconds) = (turn.run.id.to_string(), now.as_seconds());
+    let (id, seconds) = (webhook_id(turn), now.as_seconds());
     let mut headers = HeaderMap::new();
     headers.insert(USER_AGENT, HeaderValue::from_static(client::USER_AGENT));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -51,17 +51,26 @@ pub(super) fn request_headers(
     headers.insert(&names.thread_id, value(turn.thread.id.to_string()));
     headers.insert("x-delivery-id", value(delivery.to_string()));
     headers.insert("x-attempt", turn.run.attempt.into());
-    headers.insert("webhook-id", value(run.clone()));
+    headers.insert("webhook-id", value(id.clone()));
+    if turn.replay().is_some() {
+        headers.insert("x-replay-of", value(turn.run.id.to_string()));
+    }
     let secrets: Vec<Secret> = usable_secrets(turn, now);
     if let Some(newest) = secrets.first() {
         let plain = signature::sign(newest.expose().as_bytes(), seconds, body);
-        let standard = signature::sign_standard(&secrets, &run, seconds, body);
+        let standard = signature::sign_standard(&secrets, &id, seconds, body);
         headers.insert(&names.timestamp, seconds.into());
         headers.insert(&names.signature, value(plain));
         headers.insert("webhook-timestamp", seconds.into());
         headers.insert("webhook-signature", value(standard));
     }
     headers
+}
+
+/// The same whenever the same is asked: what an agent tells repetitions by. A replay is no
+/// repetition, since an agent that knows the run would not answer again.
+fn webhook_id(turn: &Turn) -> String {
+    turn.replay().map_or_else(|| turn.run.id.to_string(), |replay| replay.to_string())
 }
 
 fn usable_secrets(turn: &Turn, now: Timestamp) -> Vec<Secret> {

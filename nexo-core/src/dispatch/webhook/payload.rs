@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::{AppId, JsonObject, Message, MessageId, ThreadId, Timestamp, Turn};
+use crate::{AppId, JsonObject, Message, MessageId, Purpose, ThreadId, Timestamp, Turn};
 
 #[derive(Serialize)]
 struct Payload<'a> {
@@ -59,8 +59,15 @@ impl<'a> From<&'a Message> for Said<'a> {
     }
 }
 
-/// The body of the request for a turn.
-pub(super) fn payload(turn: &Turn, now: Timestamp) -> Bytes {
+/// The body of the request for a turn: made anew, unless it is there to be sent again.
+pub(super) fn body(turn: &Turn, now: Timestamp) -> Bytes {
+    match &turn.purpose {
+        Purpose::Resend(delivery) => Bytes::copy_from_slice(&delivery.request_body),
+        Purpose::Answer | Purpose::Replay(_) => payload(turn, now),
+    }
+}
+
+fn payload(turn: &Turn, now: Timestamp) -> Bytes {
     let payload = Payload {
         version: "1.0",
         event: "message_received",

@@ -5,7 +5,9 @@ use http::{HeaderMap, header::SET_COOKIE};
 use tokio::time::Instant;
 use url::Url;
 
-use crate::{Delivery, DeliveryId, Failure, MAX_KEPT_RESPONSE_BYTES, Timestamp, Turn};
+use crate::{
+    Delivery, DeliveryId, Failure, Frames, MAX_KEPT_RESPONSE_BYTES, Purpose, Timestamp, Turn,
+};
 
 #[derive(Debug)]
 pub(super) struct Record {
@@ -26,6 +28,12 @@ impl Record {
             id,
             app: turn.app.id,
             run: turn.run.id,
+            agent: turn.agent.id,
+            replay: turn.replay(),
+            repeats: match &turn.purpose {
+                Purpose::Resend(delivery) => Some(delivery.id),
+                Purpose::Answer | Purpose::Replay(_) => None,
+            },
             attempt: turn.run.attempt,
             url: url.to_string(),
             request_headers: shown(headers),
@@ -35,6 +43,7 @@ impl Record {
             response_headers: Vec::new(),
             response_body: Vec::new(),
             response_bytes: 0,
+            frames: Frames::default(),
             error: None,
             error_detail: None,
             started_at: now,
@@ -58,9 +67,13 @@ impl Record {
 
     /// Counts what came, keeps the beginning, and gives how much has come in all.
     pub(super) fn body(&mut self, bytes: &[u8]) -> u64 {
+        let after = self.started.elapsed();
         let delivery = &mut self.delivery;
         let room = MAX_KEPT_RESPONSE_BYTES - delivery.response_body.len();
         delivery.response_body.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        if room > 0 {
+            delivery.frames.push(bytes.len(), after);
+        }
         delivery.response_bytes += bytes.len() as u64;
         delivery.response_bytes
     }

@@ -7,8 +7,8 @@ use super::{
     state::{State, ThreadRow},
 };
 use crate::{
-    AppId, Error, Message, MessageId, MessageRange, MessageStore, NewMessage, Result, Role, Scope,
-    ThreadId, ThreadStatus, Timestamp,
+    AppId, Error, MAX_LISTED_BYTES, Message, MessageId, MessageRange, MessageStore, NewMessage,
+    Result, Role, Scope, ThreadId, ThreadStatus, Timestamp,
 };
 
 impl State {
@@ -77,6 +77,17 @@ impl ThreadRow {
     }
 }
 
+/// As many of the first messages as one listing may give.
+fn bounded(messages: &[Message]) -> &[Message] {
+    let mut before = 0;
+    let fits = |message: &&Message| {
+        let fits = before < MAX_LISTED_BYTES;
+        before += message.content_bytes();
+        fits
+    };
+    &messages[..messages.iter().take_while(fits).count()]
+}
+
 #[async_trait]
 impl MessageStore for MemoryStore {
     async fn append_message(
@@ -109,10 +120,11 @@ impl MessageStore for MemoryStore {
     ) -> Result<Vec<Message>> {
         self.step(|state, _| {
             let row = state.thread_in(scope, app, thread)?;
-            Ok(match range {
-                MessageRange::Newest { before } => row.newest(before, limit).to_vec(),
-                MessageRange::After(seq) => row.oldest(seq, limit).to_vec(),
-            })
+            let listed = match range {
+                MessageRange::Newest { before } => row.newest(before, limit),
+                MessageRange::After(seq) => row.oldest(seq, limit),
+            };
+            Ok(bounded(listed).to_vec())
         })
     }
 
@@ -199,6 +211,7 @@ mod tests {
             deadline: Duration::from_secs(60),
             overlap: None,
             debounce: None,
+            message_seq: None,
         };
 
         let hello = NewMessage::new(Role::User, "Hello");

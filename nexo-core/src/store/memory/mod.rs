@@ -5,6 +5,7 @@ mod apps;
 mod deliveries;
 mod feed;
 mod messages;
+mod replays;
 mod runs;
 mod servers;
 mod state;

@@ -1,6 +1,6 @@
 //! Runs.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 
@@ -57,6 +57,7 @@ impl State {
         }
         match plan.step {
             Step::Refuse => Err(Error::RunActive(wish.thread)),
+            Step::Outdated => Err(Error::MessageOutdated(wish.thread)),
             Step::Join(run) => Ok(StartedRun::Standing(Box::new(self.found_run(run)))),
             Step::Extend(run, available_at) => {
                 let run = self.found_run(run);
@@ -103,8 +104,14 @@ impl State {
             return run;
         }
         self.found_thread(run.thread).runs.push(run.id);
-        let (began_at, deliveries) = (None, Vec::new());
-        self.runs.insert(run.id, RunRow { run: run.clone(), version, began_at, deliveries });
+        let row = RunRow {
+            run: run.clone(),
+            version,
+            began_at: None,
+            deliveries: Vec::new(),
+            replays: BTreeMap::new(),
+        };
+        self.runs.insert(run.id, row);
         run
     }
 
@@ -234,7 +241,12 @@ impl RunStore for MemoryStore {
             let mut begun = Vec::new();
             while begun.len() < limit {
                 let Some(run) = state.next_claimable(now) else { break };
-                begun.push(state.begin(run, &claim, now)?);
+                match state.begin(run.clone(), &claim, now) {
+                    Ok(start) => begun.push(start),
+                    Err(error) => {
+                        state.end_run(run.unreadable(&error, now), now);
+                    }
+                }
             }
             Ok(begun)
         })
@@ -374,6 +386,7 @@ mod tests {
                 deadline: Duration::from_secs(60),
                 overlap: None,
                 debounce: None,
+                message_seq: None,
             };
             self.store.start_run(&Scope::Everything, start).await
         }

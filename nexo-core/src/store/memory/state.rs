@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::accounts::Accounts;
 use crate::{
-    Agent, App, AppId, AppKey, Delivery, Error, Message, MessageId, OwnerId, Result, Run, RunId,
-    Scope, ServerId, Subscriber, SubscriberId, Thread, ThreadId, Timestamp,
+    Agent, App, AppId, AppKey, Delivery, Error, Message, MessageId, OwnerId, Replay, ReplayId,
+    Result, Run, RunId, Scope, ServerId, Subscriber, SubscriberId, Thread, ThreadId, Timestamp,
 };
 
 /// The order of threads in a list, read backwards.
@@ -69,6 +69,7 @@ pub(super) struct RunRow {
     /// When it began last.
     pub(super) began_at: Option<Timestamp>,
     pub(super) deliveries: Vec<Delivery>,
+    pub(super) replays: BTreeMap<ReplayId, Replay>,
 }
 
 pub(super) fn thread_key(thread: &Thread) -> ThreadKey {
