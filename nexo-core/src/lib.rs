@@ -12,6 +12,7 @@ mod engine;
 mod error;
 mod events;
 mod failure;
+mod feed;
 mod hints;
 mod hub;
 mod id;
@@ -48,6 +49,10 @@ pub use engine::{Engine, RunOptions};
 pub use error::{BoxError, Error, ErrorKind, Result};
 pub use events::{EventStore, FollowRun, FollowedRun, MAX_SEGMENT_BYTES, Said, Segment, Speaker};
 pub use failure::{Failure, FailureKind};
+pub use feed::{
+    AppEvent, AppWatch, Change, ChangeLimit, ChangePage, Changed, Feed, FeedStore,
+    InvalidThreadCursor, NewestThreads, ThreadCursor, ThreadEvent, ThreadWatch,
+};
 pub use hints::{Heard, Hint, Hints, LocalHub, StreamHub, Topic};
 pub use hub::{InvalidRunCursor, RunCursor, RunEnd, RunEvent, RunWatch};
 pub use id::{

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 
 use crate::{
-    Dispatcher, LocalHub, MemoryStore, Store, StreamHub,
+    Dispatcher, Feed, LocalHub, MemoryStore, Store, StreamHub,
     dispatch::Simulator,
     engine::{Engine, Ports, SIMULATOR, Settings},
 };
@@ -42,6 +42,7 @@ pub struct Nexo {
     store: Arc<dyn Store>,
     hub: Arc<dyn StreamHub>,
     engine: Engine,
+    feed: Feed,
 }
 
 impl Nexo {
@@ -68,6 +69,12 @@ impl Nexo {
     #[must_use]
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// What shows changes of threads and apps to those who watch them.
+    #[must_use]
+    pub fn feed(&self) -> &Feed {
+        &self.feed
     }
 }
 
@@ -168,7 +175,9 @@ impl NexoBuilder {
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
         let hub = self.hub.unwrap_or_else(|| Arc::new(LocalHub::default()));
         let ports = Ports { store: Arc::clone(&store), hub: Arc::clone(&hub) };
-        let engine = Engine::new(ports, self.dispatchers, self.settings, Handle::current());
-        Nexo { store, hub, engine }
+        let handle = Handle::current();
+        let engine = Engine::new(ports, self.dispatchers, self.settings, handle.clone());
+        let feed = Feed::new(Arc::clone(&store), Arc::clone(&hub), handle, engine.draining());
+        Nexo { store, hub, engine, feed }
     }
 }

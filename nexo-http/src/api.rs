@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, Method};
 use nexo_core::{
-    Engine, Error, Failure, Nexo, Store,
+    AppId, Engine, Error, Failure, Feed, Hint, Nexo, Store, ThreadId, Topic,
     dispatch::webhook::{Guard, WebhookDispatcher},
 };
 
@@ -218,6 +218,15 @@ impl Api {
 
     pub(crate) fn engine(&self) -> &Engine {
         self.inner.nexo.engine()
+    }
+
+    pub(crate) fn feed(&self) -> &Feed {
+        self.inner.nexo.feed()
+    }
+
+    /// Lets everybody who waits for it know of a change that the engine did not make.
+    pub(crate) fn tell(&self, app: AppId, thread: ThreadId, topic: Topic) {
+        self.inner.nexo.hub().tell(Hint { app, thread, topic });
     }
 
     pub(crate) fn webhooks(&self) -> &WebhookDispatcher {

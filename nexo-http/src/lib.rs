@@ -9,6 +9,7 @@ mod cors;
 mod deliveries;
 mod docs;
 mod error;
+mod feed;
 mod handler;
 mod idempotency;
 mod input;
@@ -93,6 +94,9 @@ fn table(accounts: bool, openapi_path: Cow<'static, str>) -> Table {
         .get   ("/apps/{app_id}/deliveries",                              deliveries::list_deliveries).summary("List what was sent to agents")
         .get   ("/apps/{app_id}/deliveries/{delivery_id}",                deliveries::get_delivery).summary("Get a delivery")
         .post  ("/apps/{app_id}/deliveries/{delivery_id}/resend",         deliveries::resend_delivery).summary("Send a delivery again")
+        .tag("events")
+        .get   ("/apps/{app_id}/events",                                  feed::app_events).summary("Watch an app")
+        .get   ("/apps/{app_id}/threads/{thread_id}/events",              feed::thread_events).summary("Watch a thread")
         .tag("webhook")
         .post  ("/apps/{app_id}/webhook/test",                            webhook_test::webhook_test).summary("Call a webhook with a sample message");
     table.and(docs_table(openapi_path))

@@ -3,7 +3,7 @@
 use futures::{StreamExt, stream};
 use nexo_core::{
     AppId, JsonObject, KeyedRequest, MAX_LISTED_BYTES, Message, MessageId, MessageRange,
-    NewMessage, Once, Result, Role, Scope, ThreadId, Timestamp,
+    NewMessage, Once, Result, Role, Scope, ThreadId, Timestamp, Topic,
 };
 use serde_json::json;
 
@@ -198,6 +198,9 @@ async fn append(
         Some(request) => store.append_message_once(scope, app, thread, message, request).await?,
         None => Once::first(store.append_message(scope, app, thread, message).await?),
     };
+    if !said.replayed {
+        api.tell(app, thread, Topic::Message);
+    }
     Ok(said.map(|message| Json(message.into())))
 }
 

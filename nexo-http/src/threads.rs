@@ -1,8 +1,8 @@
 //! Threads: the endpoints for conversations.
 
 use nexo_core::{
-    AppConfig, AppId, Greeting, NewThread, Once, SubscriberId, Thread, ThreadChanges, ThreadFilter,
-    ThreadId, ThreadStatus, Timestamp,
+    AppConfig, AppId, Greeting, Message, NewThread, Once, SubscriberId, Thread, ThreadChanges,
+    ThreadFilter, ThreadId, ThreadStatus, Timestamp, Topic,
 };
 
 use crate::{
@@ -141,10 +141,21 @@ pub(crate) async fn create_thread(
         Some(request) => store.create_thread_once(scope, app, thread, request).await?,
         None => Once::first(store.create_thread(scope, app, thread).await?),
     };
+    if !created.replayed {
+        tell_of(&api, &created.made);
+    }
     Ok(created.map(|(thread, greeting)| {
         let initial_message = greeting.map(MessageRead::from);
         Json(ThreadCreateResponse { thread: thread.into(), initial_message })
     }))
+}
+
+/// Lets everybody know of a new thread.
+fn tell_of(api: &Api, (thread, greeting): &(Thread, Option<Message>)) {
+    api.tell(thread.app, thread.id, Topic::Thread);
+    if greeting.is_some() {
+        api.tell(thread.app, thread.id, Topic::Message);
+    }
 }
 
 fn greeting(api: &Api, greeting: Greeting) -> Option<String> {
@@ -194,7 +205,9 @@ pub(crate) async fn update_thread(
         title: body.title.0.map(|title| title.map(|title| title.0)),
         status: body.status.0,
     };
-    Ok(Json(api.store().update_thread(&access.scope, access.thread, changes).await?.into()))
+    let thread = api.store().update_thread(&access.scope, access.thread, changes).await?;
+    api.tell(thread.app, thread.id, Topic::Thread);
+    Ok(Json(thread.into()))
 }
 
 /// Deletes a thread with its messages.
@@ -202,6 +215,8 @@ pub(crate) async fn delete_thread(
     State(api): State,
     access: OwnThread<DeleteThreads>,
 ) -> Result<Json<ActionResponse>, ApiError> {
-    api.store().delete_thread(&access.scope, access.thread).await?;
+    let thread = api.store().get_thread(&access.scope, access.thread).await?;
+    api.store().delete_thread(&access.scope, thread.id).await?;
+    api.tell(thread.app, thread.id, Topic::Thread);
     Ok(Json(ActionResponse { message: "ACTION_THREAD_DELETED" }))
 }

@@ -8,6 +8,7 @@ mod apps;
 mod deliveries;
 mod error;
 mod events;
+mod feed;
 mod hub;
 mod idempotency;
 mod keys;

@@ -13,6 +13,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "foundation", include_str!("../migrations/0001_foundation.sql")),
     (2, "durable runs", include_str!("../migrations/0002_durable_runs.sql")),
     (3, "inspection", include_str!("../migrations/0003_inspection.sql")),
+    (4, "feeds", include_str!("../migrations/0004_feeds.sql")),
 ];
 
 impl PostgresStore {

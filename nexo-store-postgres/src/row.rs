@@ -75,6 +75,11 @@ impl<'r> Columns<'r> {
         self.take().map(|Json(object)| object)
     }
 
+    /// Leaves out the next `count` columns.
+    pub(crate) fn skip(&mut self, count: usize) {
+        self.next += count;
+    }
+
     /// Whether an outer join found nothing for the columns that come next: they begin with an
     /// id, which is never null otherwise.
     pub(crate) fn is_absent(&self) -> Result<bool> {

@@ -50,10 +50,11 @@ const CREATE: &str = concat!(
         on conflict (subscriber_id) do nothing
     ), t as (
         insert into nexo_threads (id, app_id, subscriber_id, title, status, customer_id, next_seq,
-            version, last_message_at, last_message_preview, created_at, updated_at)
+            version, own_version, last_message_at, last_message_preview, created_at, updated_at)
         select $5, a.id, (select s.id from s), $6, 'active', $7,
             case when $11::text is null then 1 else 2 end,
-            case when $11::text is null then 0 else 1 end,
+            case when $11::text is null then 1 else 2 end,
+            1,
             case when $11::text is not null then now() end, $12, now(), now()
         from a
         returning *
@@ -117,6 +118,7 @@ const UPDATE: &str = concat!(
     set title = case when $5 then $6 else t.title end,
         status = coalesce($7, t.status),
         version = t.version + 1,
+        own_version = t.version + 1,
         updated_at = greatest(t.updated_at, now())
     from nexo_apps a
     where t.id = $4 and a.id = t.app_id and ",

@@ -7,6 +7,7 @@ mod columns;
 mod deliveries;
 mod error;
 mod events;
+mod feed;
 mod idempotency;
 mod keys;
 mod limits;

@@ -252,7 +252,7 @@ pub(crate) async fn get(
     read(&row)
 }
 
-fn read(row: &SqliteRow) -> error::Result<Message> {
+pub(crate) fn read(row: &SqliteRow) -> error::Result<Message> {
     Ok(Message {
         id: row.id("id", MessageId::from_uuid)?,
         thread: row.id("thread_id", ThreadId::from_uuid)?,
@@ -275,8 +275,9 @@ mod tests {
     };
 
     use nexo_core::{
-        AppStore, Clock, FinishRun, NewApp, NewThread, Reply, RunState, RunStore, ServerId,
-        StartRun, SubscriberStore, ThreadChanges, ThreadStore,
+        AppStore, Change, ChangeLimit, Changed, Clock, FeedStore, FinishRun, NewApp, NewThread,
+        Reply, RunState, RunStore, ServerId, StartRun, SubscriberStore, ThreadChanges,
+        ThreadCursor, ThreadStore,
     };
 
     use super::*;
@@ -298,6 +299,12 @@ mod tests {
         let carl = store.get_subscriber(&everything, app, healed).await.unwrap();
         assert_eq!(carl.customer_id, "carl");
         assert_eq!(carl.last_message_at, Some(said.created_at));
+        let limit = ChangeLimit { changes: 10, bytes: 1_000 };
+        let seen = ThreadCursor::Version(1);
+        let page = store.list_changes(&everything, app, thread, seen, limit).await.unwrap();
+        let [attached, appended] = &page.changes[..] else { panic!("{page:?}") };
+        assert!(matches!(attached, Change { version: 2, what: Changed::Thread(_) }));
+        assert!(matches!(appended, Change { version: 3, what: Changed::Message(_) }));
     }
 
     /// A clock that somebody puts back by a second each time it is asked.

@@ -14,6 +14,7 @@ const FILES: &[File] = &[
     (1, "foundation", include_str!("../migrations/0001_foundation.sql")),
     (2, "durable_runs", include_str!("../migrations/0002_durable_runs.sql")),
     (3, "inspection", include_str!("../migrations/0003_inspection.sql")),
+    (4, "feeds", include_str!("../migrations/0004_feeds.sql")),
 ];
 
 /// An embedder that uses sqlx in the same file has a table of the default name already.
@@ -45,8 +46,8 @@ fn migrator(files: &[File]) -> Migrator {
 #[cfg(test)]
 mod tests {
     use nexo_core::{
-        AppId, AppStore, DeliveryFilter, DeliveryStore, Error, KeyRing, NewApp, NewThread,
-        RunFilter, RunState, RunStore, Scope, ThreadStore,
+        AppId, AppStore, DeliveryFilter, DeliveryStore, Error, KeyRing, NewApp, RunFilter,
+        RunState, RunStore, Scope,
     };
 
     use super::*;
@@ -78,9 +79,10 @@ mod tests {
         let path = directory.path().join("nexo.db");
         let store = SqliteStore::open(path, KeyRing::generate("k")).await.unwrap();
         run_files(&store.options, &FILES[..files]).await.unwrap();
-        let (all, app) = (Scope::Everything, NewApp::new("o".parse().unwrap(), "app"));
-        let app = store.create_app(app).await.unwrap().id;
-        store.create_thread(&all, app, NewThread::default()).await.unwrap();
+        let app = store.create_app(NewApp::new("o".parse().unwrap(), "app")).await.unwrap().id;
+        let thread = "insert into nexo_threads (id, app_id, status, created_at, updated_at)
+            select randomblob(16), id, 'active', 5, 5 from nexo_apps";
+        execute(&store, thread).await;
         (store, directory, app)
     }
 

@@ -7,7 +7,7 @@ use nexo_core::{
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::{
-    SqliteStore, deliveries, events, idempotency, mails, messages, replays, runs, servers,
+    SqliteStore, deliveries, events, feed, idempotency, mails, messages, replays, runs, servers,
     subscribers, testing::fresh_store, threads,
 };
 
@@ -51,6 +51,10 @@ async fn frequent_statements_seek() {
         runs::IDLE,
         runs::FORGOTTEN,
         threads::GET,
+        feed::OWN_VERSION,
+        feed::VERSION_OF_SEQ,
+        feed::RUNS,
+        feed::NEWEST[0],
         deliveries::INSERT,
         deliveries::GET,
         deliveries::PRUNE,
@@ -151,6 +155,25 @@ async fn a_customers_runs_are_sought_by_their_threads() {
     let plan = plan(&store, page.sql().as_str()).await;
     assert!(plan[0].contains("nexo_runs_thread (thread_id=? AND id<?)"), "{plan:?}");
     assert_eq!(plan.iter().find(|step| step.starts_with("SCAN")), None);
+}
+
+#[tokio::test]
+async fn what_changed_is_sought_by_its_version() {
+    let (store, _directory) = fresh_store().await;
+    for (statement, index) in [
+        (feed::MESSAGES, "nexo_messages_version (thread_id=? AND version>?)"),
+        (feed::RUNS, "nexo_runs_version (thread_id=? AND version>?)"),
+        (feed::NEWEST[0], "nexo_threads_list (app_id=?)"),
+        (feed::NEWEST[1], "nexo_runs_app (app_id=?)"),
+    ] {
+        let plan = plan(&store, statement).await;
+        assert!(plan.iter().any(|step| step.contains(index)), "{plan:?}");
+        let whole = |step: &&String| step.starts_with("SCAN nexo");
+        assert_eq!(plan.iter().find(whole), None, "{plan:?}");
+    }
+
+    let many: Vec<ThreadId> = (0..3).map(|_| ThreadId::new()).collect();
+    assert_sought(&plan(&store, feed::versions(&many).sql().as_str()).await);
 }
 
 #[tokio::test]

@@ -13,18 +13,22 @@ use crate::{SqliteStore, Tx, apps, columns::Columns, error, messages, subscriber
 
 const INSERT: &str = "
     insert into nexo_threads (id, app_id, subscriber_id, title, status, customer_id,
-        created_at, updated_at)
-    values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)
+        created_at, updated_at, version, own_version)
+    values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, 1, 1)
     returning *";
 
 pub(crate) const GET: &str = "
     select t.*, a.owner from nexo_threads t join nexo_apps a on a.id = t.app_id where t.id = ?1";
 
-const ATTACH: &str = "update nexo_threads set subscriber_id = ?2 where id = ?1";
+const ATTACH: &str = "
+    update nexo_threads
+    set subscriber_id = ?2, version = version + 1, own_version = version + 1
+    where id = ?1";
 
 const UPDATE: &str = "
     update nexo_threads
-    set title = ?2, status = ?3, updated_at = max(updated_at, ?4), version = version + 1
+    set title = ?2, status = ?3, updated_at = max(updated_at, ?4), version = version + 1,
+        own_version = version + 1
     where id = ?1
     returning *";
 
@@ -156,9 +160,14 @@ async fn find(
 ) -> error::Result<Option<Thread>> {
     let row = sqlx::query(GET).bind(thread.as_uuid()).fetch_optional(connection).await?;
     let Some(row) = row else { return Ok(None) };
-    let thread = read(&row)?;
-    let visible = apps::sees(scope, thread.app, &row)? && scope.sees_subscriber(thread.subscriber);
-    Ok(visible.then_some(thread))
+    Ok(if sees(scope, &row)? { Some(read(&row)?) } else { None })
+}
+
+/// Whether a thread, in a row with its app's owner, lies within a scope.
+pub(crate) fn sees(scope: &Scope, row: &SqliteRow) -> error::Result<bool> {
+    let subscriber = row.id_if_any("subscriber_id", SubscriberId::from_uuid)?;
+    let app = row.id("app_id", AppId::from_uuid)?;
+    Ok(apps::sees(scope, app, row)? && scope.sees_subscriber(subscriber))
 }
 
 /// Creates a thread, with its greeting if there is one.

@@ -155,6 +155,11 @@ impl Engine {
         self.inner.server
     }
 
+    /// Is cancelled as soon as the server shuts down.
+    pub(crate) fn draining(&self) -> CancellationToken {
+        self.inner.draining.clone()
+    }
+
     /// Answers the newest user message of a thread as the app's rules say, and gives a watch on
     /// that run; see [`Engine::start_with`].
     ///

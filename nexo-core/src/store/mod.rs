@@ -10,8 +10,8 @@ mod memory;
 pub use memory::MemoryStore;
 
 use crate::{
-    AgentStore, AppStore, DeliveryStore, EventStore, IdempotencyStore, KeyStore, MessageStore,
-    ReplayStore, RunStore, ServerStore, SubscriberStore, ThreadStore,
+    AgentStore, AppStore, DeliveryStore, EventStore, FeedStore, IdempotencyStore, KeyStore,
+    MessageStore, ReplayStore, RunStore, ServerStore, SubscriberStore, ThreadStore,
 };
 
 /// Keeps the state of conversations.
@@ -25,6 +25,7 @@ pub trait Store:
     + RunStore
     + EventStore
     + DeliveryStore
+    + FeedStore
     + ReplayStore
     + ServerStore
     + IdempotencyStore
@@ -41,6 +42,7 @@ impl<T> Store for T where
         + RunStore
         + EventStore
         + DeliveryStore
+        + FeedStore
         + ReplayStore
         + ServerStore
         + IdempotencyStore

@@ -1,6 +1,6 @@
 //! Every method of a store, through the gate.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
 use futures::FutureExt;
@@ -122,6 +122,13 @@ gated! {
             scope: &Scope, app: AppId, filter: &DeliveryFilter, cursor: Option<&Cursor>, limit: u32
         ) -> CursorPage<DeliverySummary>;
         fn prune_deliveries(age: Duration, limit: u32) -> u64;
+    }
+    FeedStore {
+        fn list_changes(
+            scope: &Scope, app: AppId, thread: ThreadId, after: ThreadCursor, limit: ChangeLimit
+        ) -> ChangePage;
+        fn thread_versions(scope: &Scope, threads: &[ThreadId]) -> HashMap<ThreadId, i64>;
+        fn newest_threads(apps: &[AppId], limit: u32) -> HashMap<AppId, NewestThreads>;
     }
     ReplayStore {
         fn record_replay(replay: Replay) -> ();

@@ -1,6 +1,6 @@
 //! A store with one fault. It works on the store in memory, and spoils what goes in or out.
 
-use std::{sync::LazyLock, time::Duration};
+use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
 use async_trait::async_trait;
 use nexo_core::{accounts::*, *};
@@ -32,6 +32,9 @@ pub(crate) enum Fault {
     ForgetsStops,
     IgnoresFilters,
     QueuesAlways,
+    SharesVersions,
+    IgnoresChangeLimit,
+    MistakesSeqs,
     AnswersAnything,
     DamagesBytes,
     ForgetsSettings,
@@ -80,7 +83,8 @@ unspoilt! {
     (), u32, u64, &OwnerId, AppId, AgentId, SubscriberId, ThreadId, MessageId, RunId, UserId, MailId,
     NewApp, App, Agent, Vec<Agent>, Subscriber, Thread, ThreadChanges, MessageRange, PageRequest,
     StartedRun, Run, Vec<RunStart>, SweptRuns, Stop, i64, User, Option<User>, MailKind, Vec<Mail>, String,
-    LimitDecision, DeliveryId, Replay, ReplayId, Vec<FollowedRun>,
+    LimitDecision, DeliveryId, Replay, ReplayId, Vec<FollowedRun>, &[ThreadId], &[AppId],
+    HashMap<ThreadId, i64>, HashMap<AppId, NewestThreads>,
 }
 
 impl Passing for &Scope {
@@ -282,6 +286,34 @@ impl Passing for &ThreadFilter {
     }
 }
 
+/// Changes of one step that have one version.
+impl Passing for ChangePage {
+    fn spoil(mut self, fault: Fault) -> Self {
+        if fault == Fault::SharesVersions
+            && let [.., next, last] = &mut self.changes[..]
+        {
+            next.version = last.version;
+        }
+        self
+    }
+}
+
+impl Passing for ChangeLimit {
+    fn spoil(self, fault: Fault) -> Self {
+        let all = Self { changes: u32::MAX, bytes: u32::MAX };
+        if fault == Fault::IgnoresChangeLimit { all } else { self }
+    }
+}
+
+impl Passing for ThreadCursor {
+    fn spoil(self, fault: Fault) -> Self {
+        match self {
+            Self::Seq(seq) if fault == Fault::MistakesSeqs => Self::Version(seq),
+            cursor => cursor,
+        }
+    }
+}
+
 impl Passing for ServerId {
     fn spoil(self, fault: Fault) -> Self {
         if fault == Fault::MixesUpServers { Self::new() } else { self }
@@ -454,6 +486,13 @@ passing! {
             scope: &Scope, app: AppId, filter: &DeliveryFilter, cursor: Option<&Cursor>, limit: u32
         ) -> CursorPage<DeliverySummary>;
         fn prune_deliveries(age: Duration, limit: u32) -> u64;
+    }
+    FeedStore {
+        fn list_changes(
+            scope: &Scope, app: AppId, thread: ThreadId, after: ThreadCursor, limit: ChangeLimit
+        ) -> ChangePage;
+        fn thread_versions(scope: &Scope, threads: &[ThreadId]) -> HashMap<ThreadId, i64>;
+        fn newest_threads(apps: &[AppId], limit: u32) -> HashMap<AppId, NewestThreads>;
     }
     ReplayStore {
         fn record_replay(replay: Replay) -> ();

@@ -50,6 +50,7 @@ noticed! {
         store::a_thread_outside_the_scope_starts_no_run,
         store::a_run_outside_the_scope_does_not_exist,
         store::deliveries_outside_the_scope_are_not_listed,
+        store::changes_outside_the_scope_do_not_exist,
         store::a_delivery_outside_the_scope_does_not_exist,
         store::a_replay_outside_the_scope_does_not_exist,
         store::what_a_key_made_is_found_from_within_its_scope_only,
@@ -63,6 +64,7 @@ noticed! {
         store::a_thread_outside_the_scope_starts_no_run,
         store::a_run_outside_the_scope_does_not_exist,
         store::deliveries_outside_the_scope_are_not_listed,
+        store::changes_outside_the_scope_do_not_exist,
         store::a_delivery_outside_the_scope_does_not_exist,
         store::a_replay_outside_the_scope_does_not_exist,
     }
@@ -163,6 +165,18 @@ noticed! {
         store::what_a_run_says_is_followed_from_any_segment,
         store::many_runs_are_followed_at_once,
         store::a_new_attempt_is_followed_from_its_start,
+    }
+    a_store_whose_changes_share_versions_is_noticed: SharesVersions {
+        store::every_change_is_found_after_the_version_before_it,
+        store::runs_that_change_at_once_have_versions_of_their_own,
+        store::what_changed_often_is_listed_once_as_it_is_now,
+        store::a_reader_misses_nothing_while_many_write,
+    }
+    a_store_that_lists_too_many_changes_is_noticed: IgnoresChangeLimit {
+        store::pages_of_changes_leave_nothing_out,
+    }
+    a_store_that_takes_a_seq_for_a_version_is_noticed: MistakesSeqs {
+        store::a_seq_stands_for_the_version_of_its_message,
     }
     a_store_that_damages_bytes_is_noticed: DamagesBytes {
         store::a_delivery_comes_back_byte_for_byte,

@@ -44,10 +44,13 @@ pub(crate) fn event(chunk: &[u8]) -> Option<Event> {
         return None;
     }
     let lines: Vec<&str> = body.split('\n').collect();
-    let [name, data, id] = lines[..] else { panic!("not one line of each: {text:?}") };
+    let (name, data, id) = match lines[..] {
+        [name, data] => (name, data, None),
+        [name, data, id] => (name, data, Some(id.strip_prefix("id: ").unwrap().to_owned())),
+        _ => panic!("not one line of each: {text:?}"),
+    };
     let name = name.strip_prefix("event: ").unwrap().to_owned();
     let data = serde_json::from_str(data.strip_prefix("data: ").unwrap()).unwrap();
-    let id = Some(id.strip_prefix("id: ").unwrap().to_owned());
     Some(Event { name, data, id })
 }
 

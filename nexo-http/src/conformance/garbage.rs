@@ -215,6 +215,11 @@ pub(super) async fn odd_values_in_a_query_blame_nobody_else(setup: Setup) {
         for query in &operation.queries {
             for value in values {
                 let path = format!("{}?{query}={value}&{query}={value}", operation.path);
+                if operation.pattern.ends_with("/events") && value.is_empty() {
+                    // Nothing is no cursor: a stream, which may well have no end.
+                    assert_eq!(app.owner.call("GET", &path).open().await.status, 200);
+                    continue;
+                }
                 let answer = app.owner.get(&path).await;
                 assert_not_servers_fault(&answer);
                 if matches!(&**query, "limit" | "page" | "size") {

@@ -60,6 +60,7 @@ mod cors;
 mod defects;
 mod deliveries;
 mod events;
+mod feed;
 mod follow;
 mod garbage;
 mod idempotency;
@@ -282,6 +283,7 @@ suite! { $
     }
     resume {
         a_reader_goes_on_after_any_event,
+        a_header_is_newer_than_the_query,
         a_reader_goes_on_while_the_run_is_under_way,
         only_who_can_go_on_is_told_when,
         a_cursor_that_nobody_was_given_is_refused,
@@ -294,6 +296,19 @@ suite! { $
         an_agent_may_answer_later,
         a_run_that_does_not_wait_takes_no_answer,
         partners_see_and_stop_runs_if_they_may,
+    }
+    feed {
+        who_watches_a_thread_sees_what_changes,
+        who_watches_a_thread_goes_on_after_any_event,
+        the_seq_of_a_message_is_a_cursor,
+        a_cursor_of_a_thread_that_nobody_was_given_is_refused,
+        only_who_goes_on_in_a_thread_is_told_when,
+        silence_in_a_thread_is_broken_by_comments,
+        a_slow_reader_of_a_thread_misses_nothing,
+        a_deleted_thread_ends_those_who_watch_it,
+        what_nobody_tells_of_is_seen_all_the_same,
+        who_watches_an_app_is_told_where_to_look,
+        partners_watch_runs_if_they_may_see_them,
     }
     deliveries {
         a_delivery_is_shown_byte_for_byte,

@@ -75,6 +75,25 @@ pub(super) async fn a_reader_goes_on_after_any_event(setup: Setup) {
     assert_eq!(agent.received().len(), 1, "nobody made another run");
 }
 
+/// A browser that comes back asks for the same address, and says in a header what it has seen.
+pub(super) async fn a_header_is_newer_than_the_query(setup: Setup) {
+    let world = setup.start().await;
+    let app = App::with_webhook(&world, &Agent::replying(&"long ".repeat(500)).await.url()).await;
+    let thread = app.asked("hello").await;
+    let opened = app.stream(&thread).open().await;
+    let run = run_of(&opened);
+    let whole = rest(opened).await;
+    let [first, second] = [1, 2].map(|seen| whole[seen].id.clone().unwrap());
+
+    for path in paths(&app, &thread, &run) {
+        let path = format!("{path}?after={first}");
+        let again = app.owner.call("GET", &path).header("last-event-id", &second).open().await;
+        assert_eq!(rest(again).await[1..], whole[3..]);
+        let anew = app.owner.call("GET", &path).header("last-event-id", "").open().await;
+        assert_eq!(rest(anew).await[1..], whole[2..]);
+    }
+}
+
 pub(super) async fn a_reader_goes_on_while_the_run_is_under_way(setup: Setup) {
     let world = setup.start().await;
     let agent = hesitant().await;

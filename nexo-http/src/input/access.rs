@@ -311,6 +311,22 @@ impl<S: PartnerScope> Input for OwnThread<S> {
     }
 }
 
+/// Whether somebody who was let in may also do what a scope grants partners.
+pub(crate) struct May<S> {
+    pub(crate) granted: bool,
+    scope: PhantomData<S>,
+}
+
+impl<S: PartnerScope> Input for May<S> {
+    async fn take(request: &mut Request, api: &Api) -> Result<Self, Reject> {
+        let app = cut::<AppId>(request)?;
+        let granted = granted_partner(request, api, S::NAME, Some(&app)).await?.is_some()
+            || (partner::credentials(request, api).is_none()
+                && known(request, api, PartnerAccess::Granted(S::NAME)).await?.is_some());
+        Ok(Self { granted, scope: PhantomData })
+    }
+}
+
 /// How far somebody sees whom the authenticator knows. A partner is nobody where the path
 /// names another app than its own.
 async fn caller<C: Callers>(

@@ -7,8 +7,8 @@ mod query;
 mod user;
 
 pub(crate) use access::{
-    Access, AppAccess, DeliveryAccess, OwnThread, OwnerOnly, PartnerScope, Partners, PartnersWith,
-    ReplayAccess, RunAccess, SubscriberAccess, ThreadAccess,
+    Access, AppAccess, DeliveryAccess, May, OwnThread, OwnerOnly, PartnerScope, Partners,
+    PartnersWith, ReplayAccess, RunAccess, SubscriberAccess, ThreadAccess,
 };
 pub(crate) use body::{Form, JsonBody, is_json};
 pub(crate) use client::{Client, network};

@@ -20,9 +20,9 @@ use crate::{
 };
 
 /// After how long a reader connects again when a stream breaks off, in milliseconds.
-const RETRY_MS: u32 = 1_000;
+pub(crate) const RETRY_MS: u32 = 1_000;
 /// The same when this server shuts down, and another one can be reached at once.
-const RETRY_ELSEWHERE_MS: u32 = 200;
+pub(crate) const RETRY_ELSEWHERE_MS: u32 = 200;
 
 fields! {
     /// What was seen of a run already.
@@ -53,12 +53,14 @@ pub(crate) async fn run_events(
     }
 }
 
-/// The cursor that a request carries, in its query or in the header that browsers send.
+/// The cursor that a request carries, in the header that browsers send or in its query. A
+/// browser that comes back repeats the query of the first time; its header is newer.
 pub(super) fn asked_to_go_on(
     after: Option<String>,
     last: Option<String>,
 ) -> Option<Result<RunCursor, Error>> {
-    let text = after.or(last).filter(|text| !text.is_empty())?;
+    let given = |text: &String| !text.is_empty();
+    let text = last.filter(given).or(after.filter(given))?;
     Some(text.parse().map_err(|_| Error::InvalidCursor))
 }
 

@@ -83,7 +83,9 @@ const ATTACH: &str = "
         select s.id, s.app_id, $5 from s
         on conflict (subscriber_id) do nothing
     )
-    update nexo_threads set subscriber_id = s.id from s where nexo_threads.id = $2";
+    update nexo_threads t
+    set subscriber_id = s.id, version = t.version + 1, own_version = t.version + 1
+    from s where t.id = $2";
 
 /// A message on its way into a thread.
 pub(crate) struct Append<'a> {

@@ -22,6 +22,9 @@ macro_rules! message_columns {
 }
 pub(crate) use message_columns;
 
+/// How many these are.
+pub(crate) const MESSAGE_COLUMNS: usize = 7;
+
 macro_rules! list {
     ($range:literal, $order:literal) => {
         concat!(

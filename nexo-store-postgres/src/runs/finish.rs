@@ -19,6 +19,8 @@ use crate::{
 /// the state and the epochs that are compared are the present ones, and everything else
 /// depends on that comparison. The reply's `seq` comes from the thread's row under that lock.
 ///
+/// Each of the three has a version of its own: the reply, the run, and the one that is released.
+///
 /// The oldest run behind this one becomes due, unless another is. Those runs, in contrast, are
 /// read as they were when the statement began, as is the thread's row in `seen`: if the locked
 /// row's version is another, one may have been queued meanwhile, and the caller looks again.
@@ -35,7 +37,8 @@ const FINISH: &str = concat!(
     ), r as (
         update nexo_runs r
         set state = $3, failure_key = $4, failure_detail = $5, first_delta_at = $6, reply_id = $7,
-            version = t.version + 1, finished_at = greatest(r.created_at, now())
+            version = t.version + case when $7::uuid is null then 1 else 2 end,
+            finished_at = greatest(r.created_at, now())
         from t
         where r.id = $1 and r.thread_id = t.id and r.fence = $2
             and r.state in ('running', 'waiting') and r.epoch = t.epoch
@@ -43,7 +46,7 @@ const FINISH: &str = concat!(
             t.version = (select version from seen) as is_fresh
     ), released as (
         update nexo_runs q
-        set available_at = now(), version = r.version
+        set available_at = now(), version = r.version + 1
         from r
         where r.is_fresh and q.state = 'queued' and q.available_at is null and q.id = (
             select w.id from nexo_runs w
@@ -56,7 +59,7 @@ const FINISH: &str = concat!(
         returning q.id
     ), raised as (
         update nexo_threads t
-        set version = r.version,
+        set version = r.version + (select count(*) from released),
             next_seq = t.next_seq + case when $7::uuid is null then 0 else 1 end,
             updated_at =
                 case when $7::uuid is null then t.updated_at else greatest(t.updated_at, now()) end,
@@ -71,7 +74,7 @@ const FINISH: &str = concat!(
     ), m as (
         insert into nexo_messages (id, app_id, thread_id, seq, role, content, content_json, run_id,
             version, created_at)
-        select $7, r.app_id, raised.id, raised.seq, $11, $8, $9::json, r.id, r.version,
+        select $7, r.app_id, raised.id, raised.seq, $11, $8, $9::json, r.id, r.version - 1,
             raised.updated_at
         from raised join r on r.thread_id = raised.id
         where $7::uuid is not null

@@ -6,7 +6,8 @@ use sqlx::PgConnection;
 use super::locked::LockedThread;
 use crate::{SqlQuery, row::storable, run};
 
-/// Any number of runs at once. A run that begins has a fence that it did not have before.
+/// Any number of runs at once, each with a version of its own. A run that begins has a fence that
+/// it did not have before.
 const UPDATE: &str = "
     with r as (
         update nexo_runs r
@@ -15,20 +16,21 @@ const UPDATE: &str = "
             fence = c.fence, epoch = c.epoch, server_id = c.server_id, stop = c.stop,
             failure_key = c.failure_key, failure_detail = c.failure_detail,
             available_at = c.available_at, finished_at = c.finished_at,
-            deadline_at = c.deadline_at, version = t.version + 1,
+            deadline_at = c.deadline_at, version = c.version,
             started_at = case when c.fence = r.fence then r.started_at else now() end
         from unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::bigint[], $6::integer[],
             $7::integer[], $8::bigint[], $9::bigint[], $10::uuid[], $11::text[], $12::text[],
-            $13::text[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[])
+            $13::text[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[],
+            $17::bigint[])
             as c (id, state, agent_id, message_id, message_seq, attempt, handbacks, fence, epoch,
                 server_id, stop, failure_key, failure_detail, available_at, finished_at,
-                deadline_at),
-            nexo_threads t
-        where r.id = c.id and t.id = r.thread_id
-        returning r.thread_id
+                deadline_at, version)
+        where r.id = c.id
+        returning r.thread_id, r.version
     )
-    update nexo_threads t set version = t.version + 1
-    where t.id in (select thread_id from r)";
+    update nexo_threads t set version = raised.version
+    from (select r.thread_id, max(r.version) as version from r group by r.thread_id) raised
+    where t.id = raised.thread_id";
 
 const INSERT: &str = "
     with t as (
@@ -45,7 +47,11 @@ const INSERT: &str = "
 /// Writes all that was changed in these threads, and has their readers see it.
 pub(super) async fn save(threads: &[LockedThread], connection: &mut PgConnection) -> Result<()> {
     let changed: Vec<&Run> = threads.iter().flat_map(|thread| thread.changed.values()).collect();
-    if changed.is_empty() { Ok(()) } else { run(connection, update_query(&changed)).await }
+    let versions = threads
+        .iter()
+        .flat_map(|thread| (thread.thread.version..).skip(1).take(thread.changed.len()));
+    let query = update_query(&changed).bind(versions.collect::<Vec<i64>>());
+    if changed.is_empty() { Ok(()) } else { run(connection, query).await }
 }
 
 /// Writes a run that is not there yet, and has the thread's readers see it.

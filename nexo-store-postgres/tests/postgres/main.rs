@@ -8,6 +8,7 @@ mod hearing;
 
 mod delivery_plans;
 mod failures;
+mod feed_plans;
 mod hub;
 mod idempotency;
 mod lost_connections;

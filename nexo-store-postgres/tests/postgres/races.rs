@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use nexo_core::{
-    AppStore as _, Error, IdempotencyStore as _, KeyedRequest, MessageRange, MessageStore as _,
-    NewMessage, NewThread, Result, Role, RunStore as _, Scope, StartedRun, Stop,
-    SubscriberStore as _, ThreadStore as _,
+    AppStore as _, Change, ChangeLimit, Changed, Error, FeedStore as _, IdempotencyStore as _,
+    KeyedRequest, MessageRange, MessageStore as _, NewMessage, NewThread, Result, Role,
+    RunStore as _, Scope, StartedRun, Stop, SubscriberStore as _, ThreadCursor, ThreadStore as _,
 };
 use sqlx::{PgPool, Row as _};
 use tokio::task::JoinSet;
@@ -175,6 +175,12 @@ async fn a_message_gives_a_thread_the_subscriber_that_it_lacks() {
     assert_eq!(subscriber.last_message_at, Some(message.created_at));
     let found = room.store.list_subscribers(&scope, room.app.id, "ANN", None, 5).await.unwrap();
     assert_eq!(found.items.len(), 1);
+    let (app, limit) = (room.app.id, ChangeLimit { changes: 10, bytes: 1_000 });
+    let seen = ThreadCursor::Version(1);
+    let page = room.store.list_changes(&scope, app, thread.id, seen, limit).await.unwrap();
+    let [attached, appended] = &page.changes[..] else { panic!("{page:?}") };
+    assert!(matches!(attached, Change { version: 2, what: Changed::Thread(_) }));
+    assert!(matches!(appended, Change { version: 3, what: Changed::Message(_) }));
 }
 
 /// Everything at once on few rows: whoever locks in another order than the rest is found out,

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use nexo_core::{
-    AppStore as _, EventStore as _, FollowRun, MessageRange, MessageStore as _, NewThread,
-    RunState, RunStore as _, Said, Segment, ServerStore as _, StartedRun, SweptRuns,
-    ThreadStore as _,
+    AppId, AppStore as _, ChangeLimit, EventStore as _, FeedStore as _, FollowRun, MessageRange,
+    MessageStore as _, NewThread, RunState, RunStore as _, Said, Segment, ServerStore as _,
+    StartedRun, SweptRuns, ThreadCursor, ThreadId, ThreadStore as _,
     accounts::{NewUser, UserStore as _},
 };
 
@@ -179,6 +179,25 @@ async fn reading_an_app_a_user_or_messages_is_one_statement() {
 
     room.store.list_messages(&scope, room.app.id, room.thread.id, range, 50).await.unwrap();
     assert_one(&watch.statements(), "from nexo_messages");
+}
+
+/// One task of each server asks for all that is watched there.
+#[tokio::test]
+async fn finding_out_what_changed_is_one_statement() {
+    let room = Room::new().await;
+    room.say("Hello").await.unwrap();
+    let (scope, app, thread) = (room.scope(), room.app.id, room.thread.id);
+    let (after, limit) = (ThreadCursor::Seq(1), ChangeLimit { changes: 10, bytes: 1_000 });
+    let watch = Watch::begin();
+
+    room.store.list_changes(&scope, app, thread, after, limit).await.unwrap();
+    assert_one(&watch.statements(), "from nexo_messages");
+
+    room.store.thread_versions(&scope, &[thread, ThreadId::new()]).await.unwrap();
+    assert_one(&watch.statements(), "from nexo_threads");
+
+    room.store.newest_threads(&[app, AppId::new()], 10).await.unwrap();
+    assert_one(&watch.statements(), "from nexo_threads");
 }
 
 /// That there was one statement, and it did this.

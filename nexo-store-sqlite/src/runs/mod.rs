@@ -28,7 +28,7 @@ use sqlx::SqliteConnection;
 pub(crate) use self::rows::read_failure;
 use crate::{SqliteStore, apps, columns::Columns, error};
 
-pub(crate) use self::{ask::ask, start::start};
+pub(crate) use self::{ask::ask, rows::read, start::start};
 /// For the tests of the query plans.
 #[cfg(test)]
 pub(crate) use self::{

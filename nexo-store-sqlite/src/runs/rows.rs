@@ -112,7 +112,7 @@ fn read_stop(row: &SqliteRow) -> error::Result<Option<Stop>> {
     Ok(Some(Stop::find(name).ok_or_else(|| corrupt("stop"))?))
 }
 
-pub(super) fn read(row: &SqliteRow) -> error::Result<Run> {
+pub(crate) fn read(row: &SqliteRow) -> error::Result<Run> {
     Ok(Run {
         id: row.id("id", RunId::from_uuid)?,
         app: row.id("app_id", AppId::from_uuid)?,

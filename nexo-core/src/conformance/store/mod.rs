@@ -4,6 +4,7 @@ mod agents;
 mod apps;
 mod deliveries;
 mod events;
+mod feed;
 mod idempotency;
 mod keys;
 mod messages;
@@ -163,6 +164,20 @@ suite! { $
         a_window_may_have_any_bounds,
         old_deliveries_are_pruned_by_slices_the_oldest_first,
         a_delivery_whose_run_is_gone_is_dropped,
+    }
+    feed {
+        a_new_thread_has_version_one_and_its_greeting_comes_after,
+        every_change_is_found_after_the_version_before_it,
+        runs_that_change_at_once_have_versions_of_their_own,
+        what_changed_often_is_listed_once_as_it_is_now,
+        pages_of_changes_leave_nothing_out,
+        a_seq_stands_for_the_version_of_its_message,
+        a_cursor_that_nobody_can_have_is_refused,
+        changes_outside_the_scope_do_not_exist,
+        versions_of_many_threads_are_found_at_once,
+        the_newest_threads_are_those_of_lists,
+        a_reader_misses_nothing_while_many_write,
+        what_time_brings_about_is_a_change,
     }
     replays {
         a_replay_comes_back_as_it_was,

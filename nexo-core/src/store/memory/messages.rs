@@ -27,6 +27,8 @@ impl State {
             created_at: now,
         };
         row.messages.push(message.clone());
+        row.thread.version += 1;
+        row.versions.push(row.thread.version);
         self.messages.insert(message.id, (thread, message.seq));
         self.change_thread(thread, |thread| thread.touch(now));
         message
@@ -63,7 +65,9 @@ impl State {
         let row = &self.found_thread(thread).thread;
         let (app, known, customer) = (row.app, row.subscriber, row.customer());
         let subscriber = known.or_else(|| {
-            customer.map(|customer| self.attach_subscriber(thread, app, &customer, now))
+            let attached = self.attach_subscriber(thread, app, &customer?, now);
+            self.show_thread(thread);
+            Some(attached)
         });
         if let Some(subscriber) = subscriber {
             self.change_subscriber(subscriber, |subscriber| {
@@ -169,8 +173,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        AppStore, Clock, FinishRun, JsonObject, NewApp, NewThread, Reply, RunId, RunState,
-        RunStore, ServerId, StartRun, SubscriberStore, ThreadChanges, ThreadStore,
+        AppStore, Change, ChangeLimit, Changed, Clock, FeedStore, FinishRun, JsonObject, NewApp,
+        NewThread, Reply, RunId, RunState, RunStore, ServerId, StartRun, SubscriberStore,
+        ThreadChanges, ThreadCursor, ThreadStore,
     };
 
     #[tokio::test]
@@ -195,6 +200,12 @@ mod tests {
         let threads =
             store.list_subscriber_threads(&all, app, healed, None, 10).await.unwrap().items;
         assert_eq!(threads.len(), 1);
+        let limit = ChangeLimit { changes: 10, bytes: 1_000 };
+        let seen = ThreadCursor::Version(2);
+        let page = store.list_changes(&all, app, thread, seen, limit).await.unwrap();
+        let [attached, appended] = &page.changes[..] else { panic!("{page:?}") };
+        assert!(matches!(attached, Change { version: 3, what: Changed::Thread(_) }));
+        assert!(matches!(appended, Change { version: 4, what: Changed::Message(_) }));
     }
 
     /// A clock that somebody puts back by a second each time it is asked.

@@ -4,6 +4,7 @@ mod accounts;
 mod apps;
 mod deliveries;
 mod events;
+mod feed;
 mod idempotency;
 mod messages;
 mod replays;

@@ -121,6 +121,7 @@ impl State {
     fn put_run(&mut self, run: Run) -> Run {
         let row = self.found_thread(run.thread);
         row.thread.version += 1;
+        let version = row.thread.version;
         if run.state.is_terminal() {
             row.standing.remove(&run.id);
             self.standing.remove(&run.id);
@@ -129,12 +130,13 @@ impl State {
             self.standing.insert(run.id);
         }
         if let Some(row) = self.runs.get_mut(&run.id) {
-            row.run = run.clone();
+            (row.run, row.version) = (run.clone(), version);
             return run;
         }
         self.found_thread(run.thread).runs.push(run.id);
         let row = RunRow {
             run: run.clone(),
+            version,
             began_at: None,
             deliveries: Vec::new(),
             replays: BTreeMap::new(),

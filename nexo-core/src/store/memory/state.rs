@@ -61,8 +61,12 @@ pub(super) struct SubscriberRow {
 
 pub(super) struct ThreadRow {
     pub(super) thread: Thread,
+    /// The version of the last change of the thread itself.
+    pub(super) own_version: i64,
     /// The message with `seq` n at n - 1.
     pub(super) messages: Vec<Message>,
+    /// The version that came with each of them.
+    pub(super) versions: Vec<i64>,
     pub(super) runs: Vec<RunId>,
     /// Those of them that have not ended.
     pub(super) standing: BTreeSet<RunId>,
@@ -70,6 +74,8 @@ pub(super) struct ThreadRow {
 
 pub(super) struct RunRow {
     pub(super) run: Run,
+    /// The version of its last change.
+    pub(super) version: i64,
     /// When it began last.
     pub(super) began_at: Option<Timestamp>,
     pub(super) deliveries: Vec<Delivery>,
@@ -149,6 +155,13 @@ impl State {
             .get(&run)
             .filter(|row| self.thread(scope, row.run.thread).is_ok())
             .ok_or(Error::RunNotFound)
+    }
+
+    /// Has the thread's readers see a change of the thread itself.
+    pub(super) fn show_thread(&mut self, thread: ThreadId) {
+        let row = self.found_thread(thread);
+        row.thread.version += 1;
+        row.own_version = row.thread.version;
     }
 
     /// Changes a thread, and keeps it where the lists' order wants it.

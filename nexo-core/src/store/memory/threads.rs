@@ -26,7 +26,7 @@ impl Thread {
             customer_id: new.customer_id,
             holder: Holder::Default,
             epoch: 0,
-            version: 0,
+            version: 1,
             created_at: now,
             updated_at: now,
         }
@@ -42,7 +42,6 @@ impl Thread {
 
     pub(super) fn touch(&mut self, now: Timestamp) {
         self.updated_at = self.updated_at.max(now);
-        self.version += 1;
     }
 
     /// The customer that the thread is held with, or ought to be.
@@ -87,8 +86,14 @@ impl State {
     fn insert_thread(&mut self, thread: Thread, now: Timestamp) {
         let (id, app, customer) = (thread.id, thread.app, thread.customer());
         self.owning_app(app).threads.insert(thread_key(&thread));
-        let (messages, runs, standing) = (Vec::new(), Vec::new(), BTreeSet::new());
-        let row = ThreadRow { thread, messages, runs, standing };
+        let row = ThreadRow {
+            own_version: thread.version,
+            thread,
+            messages: Vec::new(),
+            versions: Vec::new(),
+            runs: Vec::new(),
+            standing: BTreeSet::new(),
+        };
         self.threads.insert(id, row);
         if let Some(customer) = customer {
             self.attach_subscriber(id, app, &customer, now);
@@ -178,6 +183,7 @@ impl ThreadStore for MemoryStore {
         self.step(|state, now| {
             state.thread(scope, thread)?;
             state.change_thread(thread, |thread| thread.apply(changes, now));
+            state.show_thread(thread);
             Ok(state.found_thread(thread).thread.clone())
         })
     }
