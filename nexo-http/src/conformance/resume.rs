@@ -78,7 +78,8 @@ pub(super) async fn a_reader_goes_on_after_any_event(setup: Setup) {
 /// A browser that comes back asks for the same address, and says in a header what it has seen.
 pub(super) async fn a_header_is_newer_than_the_query(setup: Setup) {
     let world = setup.start().await;
-    let app = App::with_webhook(&world, &Agent::replying(&"long ".repeat(500)).await.url()).await;
+    let agent = Agent::replying(&"long ".repeat(500)).await;
+    let app = App::with_webhook(&world, &agent.url()).await;
     let thread = app.asked("hello").await;
     let opened = app.stream(&thread).open().await;
     let run = run_of(&opened);
