@@ -44,7 +44,7 @@ pub use deliveries::{
     Delivery, DeliveryFilter, DeliveryPosition, DeliveryStore, DeliverySummary, Frame, Frames,
     MAX_FRAMES_BYTES, MAX_KEPT_RESPONSE_BYTES,
 };
-pub use dispatch::{AgentEvent, AgentStream, Dispatcher, Purpose, Turn};
+pub use dispatch::{AgentEvent, AgentStream, Dispatcher, Interest, Purpose, Turn};
 pub use engine::{Engine, RunOptions};
 pub use error::{BoxError, Error, ErrorKind, Result};
 pub use events::{EventStore, FollowRun, FollowedRun, MAX_SEGMENT_BYTES, Said, Segment, Speaker};

@@ -12,6 +12,7 @@ pub mod webhook;
 use std::{fmt, sync::Arc};
 
 use futures::stream::BoxStream;
+use tokio_util::sync::CancellationToken;
 
 pub use simulator::Simulator;
 
@@ -39,6 +40,26 @@ pub struct Turn {
     pub history: Vec<Message>,
     /// What it is asked for.
     pub purpose: Purpose,
+    /// Whether anybody still wants the answer.
+    pub interest: Interest,
+}
+
+/// Whether anybody still wants an answer. Clones are about the same answer.
+#[derive(Clone, Debug, Default)]
+pub struct Interest(CancellationToken);
+
+impl Interest {
+    /// Waits until nobody wants the answer any more: somebody stopped the run, or its time is
+    /// over. The stream of the answer is dropped a moment later. A dispatcher that hears of it
+    /// here can say before what it has sent ([`AgentEvent::Delivery`]).
+    pub async fn lost(&self) {
+        self.0.cancelled().await;
+    }
+
+    /// Nobody wants the answer any more.
+    pub fn lose(&self) {
+        self.0.cancel();
+    }
 }
 
 /// What an agent is asked for.
@@ -103,6 +124,7 @@ impl From<RunStart> for Turn {
             message: start.message,
             history: start.history,
             purpose: Purpose::Answer,
+            interest: Interest::default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Purpose, Turn};
+use super::{Interest, Purpose, Turn};
 use crate::{
     Agent, App, AppConfig, Holder, JsonObject, Message, MessageId, Role, Run, RunId, RunState,
     Thread, ThreadId, ThreadStatus, Timestamp,
@@ -29,6 +29,7 @@ impl Turn {
             message,
             history: Vec::new(),
             purpose: Purpose::Answer,
+            interest: Interest::default(),
         }
     }
 }

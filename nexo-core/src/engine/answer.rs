@@ -19,6 +19,10 @@ use crate::{
 /// The most text of one reply, in bytes, whichever way it came.
 pub(crate) const MAX_REPLY_BYTES: usize = 256 * 1024;
 
+/// For how long a dispatcher may still say what it has sent when its answer is not wanted any
+/// more. It need not wait for anything to do so.
+const HANGING_UP: Duration = Duration::from_millis(100);
+
 /// What has come from the agent so far.
 #[derive(Default)]
 pub(super) struct Answer {
@@ -31,6 +35,15 @@ pub(super) struct Answer {
     halt: Option<Halt>,
     first_delta_at: Option<Timestamp>,
     pub(super) deliveries: Vec<Delivery>,
+}
+
+/// How much of an answer was heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    /// To its end.
+    All,
+    /// As much as was wanted.
+    Enough,
 }
 
 /// What becomes of a run whose agent has nothing more to say.
@@ -84,8 +97,11 @@ impl Answer {
                 Ok(Err(failure)) => return self.failure = Some(failure),
                 Err(halt) => return self.halt = Some(halt),
             };
-            let events = dispatcher.dispatch(Arc::new(turn.clone()));
-            self.listen(events, deadline, publisher, reins).await;
+            let mut events = dispatcher.dispatch(Arc::new(turn.clone()));
+            if self.listen(&mut events, deadline, publisher, reins).await == Heard::Enough {
+                turn.interest.lose();
+                self.hear_of_deliveries(events).await;
+            }
             if self.halt.is_none() {
                 pass.note(self.failure.as_ref());
             }
@@ -111,21 +127,41 @@ impl Answer {
     /// Listens to the agent until it has finished, failed, is told to stop, or ran out of time.
     async fn listen(
         &mut self,
-        mut events: AgentStream,
+        events: &mut AgentStream,
         deadline: Instant,
         publisher: &Publisher,
         reins: &mut Reins,
-    ) {
+    ) -> Heard {
         while self.failure.is_none() {
             let next = tokio::time::timeout_at(deadline, events.next());
             match reins.unless_halted(next).await {
                 Ok(Ok(Some(Ok(event)))) => self.hear(event, publisher),
-                Ok(Ok(Some(Err(failure)))) => self.failure = Some(failure),
-                Ok(Ok(None)) => return,
+                Ok(Ok(Some(Err(failure)))) => {
+                    self.failure = Some(failure);
+                    return Heard::All;
+                }
+                Ok(Ok(None)) => return Heard::All,
                 Ok(Err(_)) => self.fail(FailureKind::RunExpired, "the deadline passed"),
-                Err(halt) => return self.halt = Some(halt),
+                Err(halt) => {
+                    self.halt = Some(halt);
+                    return Heard::Enough;
+                }
             }
         }
+        Heard::Enough
+    }
+
+    /// Lets a dispatcher say what it has sent, although the answer is not wanted any more.
+    async fn hear_of_deliveries(&mut self, mut events: AgentStream) {
+        let rest = async {
+            while let Some(Ok(event)) = events.next().await {
+                if let AgentEvent::Delivery(delivery) = event {
+                    self.deliveries.push(*delivery);
+                }
+            }
+        };
+        // One that does not know that it is given up is cut off.
+        let _ = tokio::time::timeout(HANGING_UP, rest).await;
     }
 
     pub(super) fn failed(kind: FailureKind, detail: &str) -> Self {

@@ -10,8 +10,8 @@ use super::{
     turn::record,
 };
 use crate::{
-    AgentId, AppConfig, AppId, Clock, Error, Failure, FailureKind, MessageRange, Purpose, Replay,
-    ReplayId, Result, RunId, Scope, SystemClock, Turn,
+    AgentId, AppConfig, AppId, Clock, Error, Failure, FailureKind, Interest, Message, MessageRange,
+    Purpose, Replay, ReplayId, Result, Run, RunId, Scope, SystemClock, Turn,
 };
 
 impl Engine {
@@ -59,19 +59,39 @@ impl Inner {
             return Err(Error::RunNotFound);
         }
         let agent = store.get_agent(scope, app, agent.unwrap_or(run.agent)).await?;
-        let until = MessageRange::Newest { before: Some(run.message_seq + 1) };
-        let limit = self.settings.history;
         let app = store.get_app(scope, app).await?;
         Ok(Turn {
             thread: store.get_thread(scope, run.thread).await?,
             message: store.get_message(scope, run.message).await?,
-            history: store.list_messages(scope, app.id, run.thread, until, limit).await?,
+            history: self.history_of(scope, &run).await?,
             config: AppConfig::read(&app.config),
             purpose: Purpose::Answer,
+            interest: Interest::default(),
             run,
             app,
             agent,
         })
+    }
+
+    /// What was said up to the message of a run. One listing may not give all of it, if the
+    /// messages are long.
+    async fn history_of(&self, scope: &Scope, run: &Run) -> Result<Vec<Message>> {
+        let (store, app, thread) = (&self.store, run.app, run.thread);
+        let until = MessageRange::Newest { before: Some(run.message_seq + 1) };
+        let limit = self.settings.history;
+        let mut history = store.list_messages(scope, app, thread, until, limit).await?;
+        while let Some(last) = history.last().map(|message| message.seq)
+            && last < run.message_seq
+        {
+            let rest = u32::try_from(run.message_seq - last).unwrap_or(u32::MAX);
+            let after = MessageRange::After(last);
+            let part = store.list_messages(scope, app, thread, after, rest).await?;
+            if part.is_empty() {
+                break;
+            }
+            history.extend(part);
+        }
+        Ok(history)
     }
 
     /// Asks the agent, and keeps what comes of it.

@@ -174,3 +174,31 @@ async fn a_dispatcher_that_panics_has_failed() {
 
     assert_eq!(replay.failure.unwrap().kind, FailureKind::Internal);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_tells_all_that_was_said_however_long_it_is() {
+    let stage = Stage::new().await;
+    let long = "x".repeat(nexo_core::MAX_LISTED_BYTES * 2 / 3);
+    for _ in 0..4 {
+        stage.say(&long).await;
+    }
+    let run = stage.answered().await;
+    let told = Arc::new(Told::default());
+    let nexo =
+        Nexo::builder().store(Arc::clone(stage.nexo.store())).dispatcher("webhook", told.clone());
+
+    nexo.build().engine().replay(&stage.scope, stage.app, run, None).await.unwrap();
+
+    assert_eq!(*told.0.lock().unwrap(), [1, 2, 3, 4, 5]);
+}
+
+/// Notes which messages it is told.
+#[derive(Debug, Default)]
+struct Told(std::sync::Mutex<Vec<i64>>);
+
+impl Dispatcher for Told {
+    fn dispatch(&self, turn: Arc<Turn>) -> AgentStream {
+        self.0.lock().unwrap().extend(turn.history.iter().map(|message| message.seq));
+        Box::pin(futures::stream::empty())
+    }
+}

@@ -5,8 +5,8 @@ use std::{collections::HashMap, io, net::IpAddr, sync::Arc, time::Duration};
 use futures::StreamExt;
 use nexo_core::{
     Agent, AgentEvent, AgentId, App, AppConfig, Delivery, Dispatcher, Failure, FailureKind, Holder,
-    JsonObject, MAIN_AGENT, MAIN_AGENT_KIND, ManualClock, Message, MessageId, Purpose, Role, Run,
-    RunId, RunState, Thread, ThreadId, ThreadStatus, Timestamp, Turn,
+    Interest, JsonObject, MAIN_AGENT, MAIN_AGENT_KIND, ManualClock, Message, MessageId, Purpose,
+    Role, Run, RunId, RunState, Thread, ThreadId, ThreadStatus, Timestamp, Turn,
     dispatch::webhook::{Guard, Loopback, Resolve, WebhookDispatcher},
 };
 
@@ -95,6 +95,7 @@ pub(crate) fn turn(url: &str) -> Turn {
         },
         history: vec![greeting, message.clone()],
         purpose: Purpose::Answer,
+        interest: Interest::default(),
         message,
     }
 }

@@ -1,6 +1,9 @@
 //! Answers that come piece by piece.
 
-use nexo_core::{AgentEvent, FailureKind};
+use std::{sync::Arc, time::Duration};
+
+use futures::StreamExt;
+use nexo_core::{AgentEvent, Dispatcher, FailureKind};
 
 use crate::{
     agent::{Act, TestAgent, stream_head},
@@ -31,6 +34,24 @@ async fn a_stream_is_accepted_then_its_deltas_then_the_end() {
     assert!(matches!(outcome.events[0], AgentEvent::Accepted));
     assert_eq!(deltas(&outcome), ["Yes, ", "it is."]);
     assert_eq!(outcome.events.len(), 3);
+}
+
+#[tokio::test]
+async fn what_was_sent_is_told_when_nobody_wants_the_rest() {
+    let said = "event: delta\ndata: {\"text\": \"Yes, \"}\n\n";
+    let acts = vec![stream_head(), Act::Write(said.into()), Act::Pause(Duration::from_secs(3_600))];
+    let agent = TestAgent::acting(acts).await;
+    let turn = turn(&agent.url());
+    let interest = turn.interest.clone();
+    let mut events = dispatcher().dispatch(Arc::new(turn));
+
+    while !matches!(events.next().await, Some(Ok(AgentEvent::Delta(_)))) {}
+    interest.lose();
+
+    let Some(Ok(AgentEvent::Delivery(delivery))) = events.next().await else { panic!("nothing") };
+    assert_eq!(delivery.response_body, said.as_bytes());
+    assert_eq!(delivery.error.as_deref(), Some("RUN_CANCELLED"));
+    assert!(events.next().await.unwrap().is_err(), "the failure is last");
 }
 
 #[tokio::test]
