@@ -74,11 +74,12 @@ fn meaning(cause: &dyn DatabaseError) -> Meaning {
         Some("57P02") => Meaning::Crashed,
         // Disk full, out of memory.
         Some("53100" | "53200") => Meaning::Full,
-        // Shutting down, starting up, idle for too long; too many connections; waited too
-        // long for a lock or for the answer; a deadlock or a conflict, of which this was the
+        // Shutting down, starting up, idle for too long, also within a transaction, which is
+        // taken back then; too many connections; waited too long for a lock or for the answer; a deadlock or a conflict, of which this was the
         // victim; read-only, as a standby is until it takes over.
         Some(
-            "57P01" | "57P03" | "57P05" | "53300" | "55P03" | "57014" | "40001" | "40P01" | "25006",
+            "57P01" | "57P03" | "57P05" | "25P03" | "53300" | "55P03" | "57014" | "40001" | "40P01"
+            | "25006",
         ) => Meaning::Unavailable,
         // The class of failed connections.
         Some(code) if code.starts_with("08") => Meaning::Unavailable,
@@ -141,6 +142,7 @@ mod tests {
         for (code, name, kind) in [
             ("08006", "connection_failure", Kind::Unavailable),
             ("25006", "read_only_sql_transaction", Kind::Unavailable),
+            ("25P03", "idle_in_transaction_session_timeout", Kind::Unavailable),
             ("40001", "serialization_failure", Kind::Unavailable),
             ("40P01", "deadlock_detected", Kind::Unavailable),
             ("53100", "disk_full", Kind::Full),

@@ -13,7 +13,7 @@ const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 /// How a [`PostgresStore`](crate::PostgresStore) connects.
 ///
-/// What the URL says itself comes first: `application_name`, and the two timeouts if they are
+/// What the URL says itself comes first: `application_name`, and the timeouts below if they are
 /// among its `options`.
 ///
 /// ```
@@ -28,11 +28,12 @@ pub struct PostgresOptions {
     max_lifetime: Duration,
     statement_timeout: Duration,
     lock_timeout: Duration,
+    standstill_timeout: Duration,
 }
 
 impl PostgresOptions {
     /// The defaults: from 1 to 10 connections, at most 5 s of waiting for one, 10 s for a
-    /// statement and 3 s for a lock.
+    /// statement, 3 s for a lock, and 5 s of nothing within a transaction.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -42,6 +43,7 @@ impl PostgresOptions {
             max_lifetime: Duration::from_secs(1_800),
             statement_timeout: Duration::from_secs(10),
             lock_timeout: Duration::from_secs(3),
+            standstill_timeout: Duration::from_secs(5),
         }
     }
 
@@ -87,6 +89,15 @@ impl PostgresOptions {
         self
     }
 
+    /// How long a transaction may stand still before the database takes it back. A server that
+    /// is frozen in the middle of one keeps others so long from what it has locked: it should
+    /// be less than until they take over its runs.
+    #[must_use]
+    pub const fn with_standstill_timeout(mut self, timeout: Duration) -> Self {
+        self.standstill_timeout = timeout;
+        self
+    }
+
     pub(crate) async fn connect(&self, url: &str) -> Result<PgPool, sqlx::Error> {
         let target = self.target(url)?;
         match self.pool().connect_with(target.clone()).await {
@@ -122,8 +133,11 @@ impl PostgresOptions {
         if target.get_application_name().is_none() {
             target = target.application_name("nexo");
         }
-        let timeouts =
-            [("statement_timeout", self.statement_timeout), ("lock_timeout", self.lock_timeout)];
+        let timeouts = [
+            ("statement_timeout", self.statement_timeout),
+            ("lock_timeout", self.lock_timeout),
+            ("idle_in_transaction_session_timeout", self.standstill_timeout),
+        ];
         for (name, timeout) in timeouts {
             if !target.get_options().is_some_and(|options| options.contains(name)) {
                 target = target.options([(name, timeout.as_millis())]);
@@ -180,9 +194,16 @@ mod tests {
         );
 
         assert_eq!(plain.get_application_name(), Some("nexo"));
-        assert_eq!(plain.get_options(), Some("-c statement_timeout=10000 -c lock_timeout=3000"));
+        let defaults = "-c statement_timeout=10000 -c lock_timeout=3000 \
+             -c idle_in_transaction_session_timeout=5000";
+        assert_eq!(plain.get_options(), Some(defaults));
         assert!(matches!(asked.get_ssl_mode(), PgSslMode::VerifyFull));
         assert_eq!(asked.get_application_name(), Some("mine"));
-        assert_eq!(asked.get_options(), Some("-c lock_timeout=7 -c statement_timeout=10000"));
+        assert_eq!(
+            asked.get_options(),
+            Some(
+                "-c lock_timeout=7 -c statement_timeout=10000 -c idle_in_transaction_session_timeout=5000"
+            )
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! `kill -9`: one server after another is killed in the middle of its runs, and started again.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, ops::Range, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
@@ -10,7 +10,10 @@ use crate::{lab::Lab, report::Report, script::Manner, takeover, world::World};
 /// second.
 const SERVERS: usize = 8;
 const CUSTOMERS: usize = 160;
-const PACE: Duration = Duration::from_millis(2_000);
+/// How long until the next one, in seconds. In step with their signs of life, the kills would
+/// hit the same runs again and again.
+const PACE: Range<f64> = 1.5..2.5;
+const WARM_UP: Duration = Duration::from_secs(2);
 /// How many runs a server has at least, on average, when it is killed.
 const RUNS_EACH: usize = 10;
 const LIMIT: Duration = Duration::from_secs(15);
@@ -19,10 +22,10 @@ pub(crate) async fn kills(lab: &Lab) -> io::Result<Report> {
     let world = Arc::new(World::new(lab, "kills", SERVERS, &[]).await?);
     world.fleet.settle().await;
     let talking = world.talk(CUSTOMERS, Manner::any).await?;
-    sleep(PACE).await;
+    sleep(WARM_UP).await;
     let began = Instant::now();
     for count in 0..lab.kills {
-        let next = sleep(PACE);
+        let next = sleep(Duration::from_secs_f64(rand::random_range(PACE)));
         let (number, server) = (count % SERVERS, &world.fleet.servers[count % SERVERS]);
         world.fault("kill", number, server.kill()).await?;
         world.fault("start", number, server.start()).await?;

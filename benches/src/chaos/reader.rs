@@ -114,6 +114,8 @@ impl Reader {
                 self.follow(client).await
             }
             (503, _) => false,
+            // With a key, another server may be asked the same, and stand still over it.
+            (409, _) if self.world.knows_keys => false,
             (400, _) if self.cursor.is_some() => {
                 self.wrong(Promise::Streams, "a cursor was refused");
                 self.cursor = None;

@@ -135,9 +135,10 @@ impl World {
         }
     }
 
-    /// A server in trouble may say that it is not available, and nothing else.
+    /// A server in trouble may say that it is not available, or that another one works on a
+    /// request with the same key, and nothing else.
     pub(crate) fn look_at(&self, answer: &Answer, path: &str) {
-        if answer.status != 503 {
+        if answer.status != 503 && !(answer.status == 409 && self.knows_keys) {
             let body = String::from_utf8_lossy(&answer.body);
             self.history.wrong(Promise::Answers, format!("{path}: {} {body}", answer.status));
         }

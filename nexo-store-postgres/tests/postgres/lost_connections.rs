@@ -1,6 +1,7 @@
-//! A connection that is lost in the middle: nobody can say whether the commit came to pass.
+//! A connection that is lost in the middle: nobody can say whether the commit came to pass. And
+//! one whose server stands still: others do not wait for it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use nexo_core::{
     AppChanges, AppStore as _, Error, KeyRing, MessageStore as _, NewMessage, Role,
@@ -10,42 +11,63 @@ use nexo_store_postgres::{PostgresOptions, PostgresStore};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    sync::Notify,
 };
 
 use crate::room::Room;
 
+/// What becomes of a connection over which a certain text is sent.
+#[derive(Clone)]
+enum Fate {
+    /// The server gets the text still, but its answer does not come back.
+    Cut,
+    /// Nothing passes any more, and somebody is told.
+    Stuck(Arc<Notify>),
+}
+
 /// A store on the room's database, whose connection is cut as soon as it sends this text.
 async fn cut_at(text: &'static str, room: &Room) -> PostgresStore {
+    let one = PostgresOptions::new().with_max_connections(1);
+    connect(one, text, Fate::Cut, room).await
+}
+
+async fn connect(
+    options: PostgresOptions,
+    text: &'static str,
+    fate: Fate,
+    room: &Room,
+) -> PostgresStore {
     let url = room.database.url();
     let (head, rest) = url.split_once('@').unwrap();
     let (server, database) = rest.split_once('/').unwrap();
     let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = proxy.local_addr().unwrap();
-    tokio::spawn(relay_all(proxy, Arc::from(server), text));
+    tokio::spawn(relay_all(proxy, Arc::from(server), text, fate));
 
     let url = format!("{head}@{address}/{database}");
-    let one = PostgresOptions::new().with_max_connections(1);
-    PostgresStore::connect(&url, one, KeyRing::generate("test")).await.unwrap()
+    PostgresStore::connect(&url, options, KeyRing::generate("test")).await.unwrap()
 }
 
-async fn relay_all(proxy: TcpListener, server: Arc<str>, text: &'static str) {
+async fn relay_all(proxy: TcpListener, server: Arc<str>, text: &'static str, fate: Fate) {
     while let Ok((client, _)) = proxy.accept().await {
         let server = TcpStream::connect(&*server).await.unwrap();
-        tokio::spawn(relay(client, server, text.as_bytes()));
+        tokio::spawn(relay(client, server, text.as_bytes(), fate.clone()));
     }
 }
 
-/// Passes on what comes from either side, until the client sends `text`: the server gets it
-/// still, but its answer does not come back.
-async fn relay(mut client: TcpStream, mut server: TcpStream, text: &[u8]) {
+/// Passes on what comes from either side, until the client sends `text`.
+async fn relay(mut client: TcpStream, mut server: TcpStream, text: &[u8], fate: Fate) {
     let (mut asked, mut answered) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
     loop {
         tokio::select! {
             Ok(count) = client.read(&mut asked) => {
-                if count == 0 || server.write_all(&asked[..count]).await.is_err() {
-                    return;
+                let found = asked[..count].windows(text.len()).any(|window| window == text);
+                if let (true, Fate::Stuck(stuck)) = (found, &fate) {
+                    stuck.notify_one();
+                    return std::future::pending().await;
                 }
-                if asked[..count].windows(text.len()).any(|window| window == text) {
+                let passed_on = count > 0 && server.write_all(&asked[..count]).await.is_ok();
+                if found || !passed_on {
                     return;
                 }
             }
@@ -101,4 +123,21 @@ async fn lost_during_a_read_it_is_unavailable() {
     let read = store.get_thread(&room.scope(), room.thread.id).await;
 
     assert!(matches!(read, Err(Error::Unavailable(_))), "{read:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_stands_still_within_a_transaction_keeps_nobody_out() {
+    let room = Room::new().await;
+    let stuck = Arc::new(Notify::new());
+    let options = PostgresOptions::new().with_standstill_timeout(Duration::from_millis(50));
+    let frozen = connect(options, "COMMIT", Fate::Stuck(Arc::clone(&stuck)), &room).await;
+    let (scope, app) = (room.scope(), room.app.id);
+    let changes = |name: &str| AppChanges { name: Some(name.into()), ..AppChanges::default() };
+    let theirs = changes("Theirs");
+    tokio::spawn(async move { frozen.update_app(&scope, app, theirs).await });
+    stuck.notified().await;
+
+    let changed = room.store.update_app(&room.scope(), app, changes("Ours")).await;
+
+    assert_eq!(changed.unwrap().name, "Ours");
 }
