@@ -75,8 +75,9 @@ fn meaning(cause: &dyn DatabaseError) -> Meaning {
         // Disk full, out of memory.
         Some("53100" | "53200") => Meaning::Full,
         // Shutting down, starting up, idle for too long, also within a transaction, which is
-        // taken back then; too many connections; waited too long for a lock or for the answer; a deadlock or a conflict, of which this was the
-        // victim; read-only, as a standby is until it takes over.
+        // taken back then; too many connections; waited too long for a lock or for the answer; a
+        // deadlock or a conflict, of which this was the victim; read-only, as a standby is until
+        // it takes over.
         Some(
             "57P01" | "57P03" | "57P05" | "25P03" | "53300" | "55P03" | "57014" | "40001" | "40P01"
             | "25006",
