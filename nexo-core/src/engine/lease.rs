@@ -5,11 +5,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use super::{Engine, Inner, attend, carried::Halt, record};
-use crate::{Result, SweepRuns};
+use crate::{Error, Result, SweepRuns};
 
 const BEAT_EVERY: Duration = Duration::from_secs(3);
 /// After this much silence a server counts as gone.
@@ -52,14 +52,17 @@ async fn keep_beating(inner: Weak<Inner>) {
         tokio::time::sleep(BEAT_EVERY).await;
         let Some(inner) = inner.upgrade() else { return };
         inner.gates.forget_idle();
-        match beat(&inner, since).await {
+        // A store that does not answer must not keep the server from counting itself as gone.
+        let patience = (heard + DEAFNESS).max(Instant::now() + BEAT_EVERY);
+        let beaten = timeout_at(patience, beat(&inner, since)).await;
+        match beaten.unwrap_or_else(|late| Err(Error::Unavailable(late.into()))) {
             Ok(()) if heard.elapsed() > DEAFNESS => {
                 (heard, since) = (Instant::now(), Instant::now())
             }
             Ok(()) => heard = Instant::now(),
             Err(error) => warn!(%error, "the store did not take the server's sign of life"),
         }
-        if heard.elapsed() > DEAFNESS {
+        if heard.elapsed() >= DEAFNESS {
             inner.carried.halt_all(Halt::Lost);
         }
     }
