@@ -32,10 +32,7 @@ pub(crate) async fn run_events(
     LastEventId(last): LastEventId,
     Query(query): Query<EventsQuery>,
 ) -> Result<Followed, ApiError> {
-    let run = api.store().get_run(&access.scope, access.run).await?;
-    if run.app != access.app {
-        return Err(Error::RunNotFound.into());
-    }
+    let run = api.store().get_run(&access.scope, access.run).await?.of(access.app)?;
     match asked_to_go_on(query.after, last) {
         Some(Ok(cursor)) if cursor.run != run.id => Err(Error::InvalidCursor.into()),
         Some(cursor) => resume(&api, &access.scope, access.app, cursor?).await,
