@@ -52,14 +52,14 @@ async fn keep_beating(inner: Weak<Inner>) {
         tokio::time::sleep(BEAT_EVERY).await;
         let Some(inner) = inner.upgrade() else { return };
         inner.gates.forget_idle();
-        // A store that does not answer must not keep the server from counting itself as gone.
-        let patience = (heard + DEAFNESS).max(Instant::now() + BEAT_EVERY);
-        let beaten = timeout_at(patience, beat(&inner, since)).await;
-        match beaten.unwrap_or_else(|late| Err(Error::Unavailable(late.into()))) {
-            Ok(()) if heard.elapsed() > DEAFNESS => {
-                (heard, since) = (Instant::now(), Instant::now())
+        match beat(&inner, heard).await {
+            Ok(()) => {
+                if heard.elapsed() > DEAFNESS {
+                    since = Instant::now();
+                }
+                heard = Instant::now();
+                look_after_others(&inner, since).await;
             }
-            Ok(()) => heard = Instant::now(),
             Err(error) => warn!(%error, "the store did not take the server's sign of life"),
         }
         if heard.elapsed() >= DEAFNESS {
@@ -68,12 +68,25 @@ async fn keep_beating(inner: Weak<Inner>) {
     }
 }
 
+/// A store that does not answer must not keep the server from counting itself as gone.
+async fn beat(inner: &Inner, heard: Instant) -> Result<()> {
+    let patience = (heard + DEAFNESS).max(Instant::now() + BEAT_EVERY);
+    let beaten = timeout_at(patience, inner.store.beat(inner.server)).await;
+    beaten.unwrap_or_else(|late| Err(Error::Unavailable(late.into())))
+}
+
 /// Whoever could not be heard must not judge who else was silent: after an outage of the
 /// store all were. So a server looks after the runs of others only when it was heard for as
-/// long as they are given.
-async fn beat(inner: &Inner, heard_since: Instant) -> Result<()> {
-    inner.store.beat(inner.server).await?;
-    if heard_since.elapsed() >= SILENCE { sweep(inner, SILENCE).await } else { Ok(()) }
+/// long as they are given; and never for so long that it would be silent itself.
+async fn look_after_others(inner: &Inner, heard_since: Instant) {
+    if heard_since.elapsed() < SILENCE {
+        return;
+    }
+    let patience = Instant::now() + DEAFNESS - BEAT_EVERY;
+    let swept = timeout_at(patience, sweep(inner, SILENCE)).await;
+    if let Err(error) = swept.unwrap_or_else(|late| Err(Error::Unavailable(late.into()))) {
+        warn!(%error, "the store did not say which runs nobody carries");
+    }
 }
 
 async fn sweep(inner: &Inner, silence: Duration) -> Result<()> {
