@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AgentId, AppId, Cursor, CursorPage, Message, Result, Scope, SubscriberId, ThreadId, Timestamp,
+    AgentId, AppId, Cursor, CursorPage, Error, Message, Result, Scope, SubscriberId, ThreadId,
+    Timestamp,
 };
 
 /// One conversation.
@@ -37,6 +38,15 @@ pub struct Thread {
 }
 
 impl Thread {
+    /// The thread, if it is the app's.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ThreadNotFound`] if it is another one's.
+    pub fn of(self, app: AppId) -> Result<Self> {
+        if self.app == app { Ok(self) } else { Err(Error::ThreadNotFound(self.id)) }
+    }
+
     /// Whether a person answers in it, so that agents are paused.
     #[must_use]
     pub const fn is_held_by_a_person(&self) -> bool {

@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, Method};
 use nexo_core::{
-    AppId, Engine, Error, Failure, Feed, Hint, Nexo, Store, ThreadId, Topic,
+    AppId, Engine, Failure, Feed, Hint, Nexo, Store, ThreadId, Topic,
     dispatch::webhook::{Guard, WebhookDispatcher},
 };
 
@@ -261,10 +261,7 @@ impl Api {
                 self.store().get_subscriber(scope, *app, subscriber).await?;
             }
             Within::Thread(thread) => {
-                let found = self.store().get_thread(scope, thread).await?;
-                if found.app != *app {
-                    return Err(Error::ThreadNotFound(thread).into());
-                }
+                self.store().get_thread(scope, thread).await?.of(*app)?;
             }
         }
         Ok(())

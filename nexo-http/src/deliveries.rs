@@ -3,7 +3,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use nexo_core::{
-    AgentId, AppId, Delivery, DeliveryFilter, DeliveryId, Error, Frame, ReplayId, RunId, Timestamp,
+    AgentId, AppId, Delivery, DeliveryFilter, DeliveryId, Frame, ReplayId, RunId, Timestamp,
 };
 
 use crate::{
@@ -283,10 +283,7 @@ pub(crate) async fn list_run_deliveries(
     Query(query): Query<RunDeliveriesQuery>,
 ) -> Result<Json<Continued<DeliverySummary>>, ApiError> {
     let (scope, app) = (&access.scope, access.app);
-    let run = api.store().get_run(scope, access.run).await?;
-    if run.app != app {
-        return Err(Error::RunNotFound.into());
-    }
+    let run = api.store().get_run(scope, access.run).await?.of(app)?;
     let filter = DeliveryFilter { replay: query.replay_id, ..DeliveryFilter::of_run(run.id) };
     let (limit, cursor) = (query.limit.get(), cursor(query.cursor));
     let page = api.store().list_deliveries(scope, app, &filter, cursor.as_ref(), limit).await?;

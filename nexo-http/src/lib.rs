@@ -23,6 +23,7 @@ mod request;
 mod response;
 mod routes;
 mod runs;
+mod streams;
 mod subscribers;
 mod table;
 mod threads;

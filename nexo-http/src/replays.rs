@@ -145,18 +145,15 @@ async fn answer_again(
     access: &RunAccess<PartnersWith<WriteRuns>>,
     agent: Option<AgentId>,
 ) -> Result<(RunId, ReplayResponse), ApiError> {
-    let run = api.store().get_run(&access.scope, access.run).await?;
-    check(&run, access.app, agent)?;
+    let run = api.store().get_run(&access.scope, access.run).await?.of(access.app)?;
+    check(&run, agent)?;
     let options = RunOptions { message_seq: Some(run.message_seq), ..RunOptions::default() };
     let watch = api.engine().start_with(&access.scope, access.app, run.thread, options).await?;
     Ok((watch.run(), outcome(api, watch).await?.into()))
 }
 
 /// Whether the message of a run may be answered again.
-fn check(run: &Run, app: AppId, agent: Option<AgentId>) -> Result<(), ApiError> {
-    if run.app != app {
-        return Err(Error::RunNotFound.into());
-    }
+fn check(run: &Run, agent: Option<AgentId>) -> Result<(), ApiError> {
     if let Some(agent) = agent {
         let loc = vec!["body".into(), "agent_id".into()];
         let msg = "Value error, only a dry replay can ask another agent than the thread's";

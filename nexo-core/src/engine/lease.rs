@@ -5,11 +5,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use super::{Engine, Inner, attend, carried::Halt, record};
-use crate::{Result, SweepRuns};
+use crate::{Error, Result, SweepRuns};
 
 const BEAT_EVERY: Duration = Duration::from_secs(3);
 /// After this much silence a server counts as gone.
@@ -52,25 +52,41 @@ async fn keep_beating(inner: Weak<Inner>) {
         tokio::time::sleep(BEAT_EVERY).await;
         let Some(inner) = inner.upgrade() else { return };
         inner.gates.forget_idle();
-        match beat(&inner, since).await {
-            Ok(()) if heard.elapsed() > DEAFNESS => {
-                (heard, since) = (Instant::now(), Instant::now())
+        match beat(&inner, heard).await {
+            Ok(()) => {
+                if heard.elapsed() > DEAFNESS {
+                    since = Instant::now();
+                }
+                heard = Instant::now();
+                look_after_others(&inner, since).await;
             }
-            Ok(()) => heard = Instant::now(),
             Err(error) => warn!(%error, "the store did not take the server's sign of life"),
         }
-        if heard.elapsed() > DEAFNESS {
+        if heard.elapsed() >= DEAFNESS {
             inner.carried.halt_all(Halt::Lost);
         }
     }
 }
 
+/// A store that does not answer must not keep the server from counting itself as gone.
+async fn beat(inner: &Inner, heard: Instant) -> Result<()> {
+    let patience = (heard + DEAFNESS).max(Instant::now() + BEAT_EVERY);
+    let beaten = timeout_at(patience, inner.store.beat(inner.server)).await;
+    beaten.unwrap_or_else(|late| Err(Error::Unavailable(late.into())))
+}
+
 /// Whoever could not be heard must not judge who else was silent: after an outage of the
 /// store all were. So a server looks after the runs of others only when it was heard for as
-/// long as they are given.
-async fn beat(inner: &Inner, heard_since: Instant) -> Result<()> {
-    inner.store.beat(inner.server).await?;
-    if heard_since.elapsed() >= SILENCE { sweep(inner, SILENCE).await } else { Ok(()) }
+/// long as they are given; and never for so long that it would be silent itself.
+async fn look_after_others(inner: &Inner, heard_since: Instant) {
+    if heard_since.elapsed() < SILENCE {
+        return;
+    }
+    let patience = Instant::now() + DEAFNESS - BEAT_EVERY;
+    let swept = timeout_at(patience, sweep(inner, SILENCE)).await;
+    if let Err(error) = swept.unwrap_or_else(|late| Err(Error::Unavailable(late.into()))) {
+        warn!(%error, "the store did not say which runs nobody carries");
+    }
 }
 
 async fn sweep(inner: &Inner, silence: Duration) -> Result<()> {

@@ -233,10 +233,10 @@ impl Engine {
         app: AppId,
         cursor: RunCursor,
     ) -> Result<Option<RunWatch>> {
-        let run = match self.inner.store.get_run(scope, cursor.run).await {
-            Ok(run) if run.app == app => run,
-            Ok(_) | Err(Error::RunNotFound) => return Err(Error::InvalidCursor),
-            Err(error) => return Err(error),
+        let found = self.inner.store.get_run(scope, cursor.run).await;
+        let run = match found.and_then(|run| run.of(app)) {
+            Err(Error::RunNotFound) => return Err(Error::InvalidCursor),
+            found => found?,
         };
         if !cursor.fits(&run) {
             return Err(Error::InvalidCursor);
@@ -272,10 +272,7 @@ impl Engine {
         run: RunId,
         text: String,
     ) -> Result<Message> {
-        let found = self.inner.store.get_run(scope, run).await?;
-        if found.app != app {
-            return Err(Error::RunNotFound);
-        }
+        let found = self.inner.store.get_run(scope, run).await?.of(app)?;
         match found.state {
             RunState::Waiting if found.stop.is_none() => {}
             // It is told to stop, and ends at the next sweep.

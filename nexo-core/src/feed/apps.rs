@@ -163,7 +163,7 @@ impl Gathered {
             AppEvent::Changed(hint) if self.resync || self.hints.contains(&hint) => {}
             AppEvent::Changed(hint) if self.hints.len() < MAX_AT_ONCE => self.hints.push(hint),
             AppEvent::Changed(_) | AppEvent::Resync => {
-                *self = Self { resync: true, ..Self::default() }
+                *self = Self { resync: true, deleted: self.deleted, ..Self::default() }
             }
             AppEvent::Deleted => self.deleted = true,
         }
@@ -273,5 +273,20 @@ impl AppWatch {
 impl fmt::Debug for AppWatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AppWatch({})", self.app.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watcher_that_missed_something_is_told_the_end_all_the_same() {
+        let mut gathered = Gathered::default();
+
+        gathered.add(AppEvent::Deleted);
+        gathered.add(AppEvent::Resync);
+
+        assert!(gathered.resync && gathered.deleted);
     }
 }

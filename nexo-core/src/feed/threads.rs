@@ -175,10 +175,7 @@ impl Inner {
     /// The page of somebody who has seen everything.
     async fn now(&self, scope: &Scope, app: AppId, thread: ThreadId) -> Result<ChangePage> {
         self.store.get_app(scope, app).await?;
-        let found = self.store.get_thread(scope, thread).await?;
-        if found.app != app {
-            return Err(Error::ThreadNotFound(thread));
-        }
+        let found = self.store.get_thread(scope, thread).await?.of(app)?;
         Ok(ChangePage { changes: Vec::new(), version: found.version })
     }
 }

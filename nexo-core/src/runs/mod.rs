@@ -17,8 +17,8 @@ pub use store::RunStore;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Agent, AgentId, App, AppId, Error, Failure, FailureKind, JsonObject, Message, MessageId, RunId,
-    ServerId, Thread, ThreadId, Timestamp,
+    Agent, AgentId, App, AppId, Error, Failure, FailureKind, JsonObject, Message, MessageId,
+    Result, RunId, ServerId, Thread, ThreadId, Timestamp,
 };
 
 /// One attempt to answer a thread.
@@ -184,6 +184,15 @@ impl Stop {
 }
 
 impl Run {
+    /// The run, if it is the app's.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RunNotFound`] if it is another one's.
+    pub fn of(self, app: AppId) -> Result<Self> {
+        if self.app == app { Ok(self) } else { Err(Error::RunNotFound) }
+    }
+
     /// Whether a queued run may begin now, unless its thread is busy.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {

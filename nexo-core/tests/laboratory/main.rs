@@ -17,6 +17,7 @@ mod history;
 mod hub;
 mod judge;
 mod reader;
+mod silence;
 mod world;
 
 use std::{

@@ -4,12 +4,12 @@ use bytes::Bytes;
 use nexo_core::{AppEvent, AppId, AppWatch, Hint, Topic, sse};
 use serde_json::{Value, json};
 
-use super::stream::{Next, Watch, events};
 use crate::{
     ApiError,
     input::{AppAccess, May, Partners, State},
     output::Sse,
     runs::ReadRuns,
+    streams::{Next, Watch, events},
 };
 
 /// Watches an app: `changed` says where to look again, `resync` that it is to be everywhere, and

@@ -1,7 +1,6 @@
 //! Feeds: the endpoints that show what changes in a thread or an app as event streams.
 
 mod app;
-mod stream;
 mod thread;
 
 pub(crate) use app::app_events;

@@ -5,7 +5,6 @@ use nexo_core::{Change, Changed, Error, ThreadCursor, ThreadEvent, ThreadId, Thr
 use serde::Serialize;
 use serde_json::json;
 
-use super::stream::{Next, Watch, events};
 use crate::{
     ApiError,
     input::{LastEventId, May, Partners, Query, State, ThreadAccess},
@@ -13,6 +12,7 @@ use crate::{
     output::Sse,
     request::{Named, Within},
     runs::{ReadRuns, RunRead},
+    streams::{Next, RETRY_MS, Watch, events},
     threads::ThreadRead,
     validate::fields,
 };
@@ -46,9 +46,10 @@ pub(crate) async fn thread_events(
         }
     };
     let watch = api.feed().watch_thread(&scope, app, thread, after).await?;
-    let first = after.is_none().then(|| ready(watch.cursor()));
+    // Who comes back is told when to do so the next time.
+    let first = if after.is_none() { ready(watch.cursor()) } else { sse::retry(RETRY_MS) };
     let reader = Reader { thread, watch, sees_runs: runs.granted };
-    Ok(events(reader, first, api.settings().heartbeat))
+    Ok(events(reader, Some(first), api.settings().heartbeat))
 }
 
 /// From where somebody goes on who has seen nothing yet.

@@ -170,10 +170,7 @@ pub(crate) async fn cancel_thread_run(
     access: ThreadAccess<PartnersWith<WriteRuns>>,
 ) -> Result<Json<RunRead>, ApiError> {
     let (scope, app) = (&access.scope, access.app);
-    let thread = api.store().get_thread(scope, access.thread).await?;
-    if thread.app != app {
-        return Err(Error::ThreadNotFound(access.thread).into());
-    }
+    let thread = api.store().get_thread(scope, access.thread).await?.of(app)?;
     let filter = RunFilter { thread: Some(thread.id), states: Some(ACTIVE.to_vec()) };
     let active = api.store().list_runs(scope, app, &filter, None, 1).await?;
     let run = active.items.first().ok_or(Error::RunNotFound)?;

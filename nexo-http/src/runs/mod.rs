@@ -8,7 +8,7 @@ mod stream;
 pub(crate) use answer::{RunResponse, cancel_thread_run, count, outcome, run_stream, run_sync};
 pub(crate) use ask::create_run;
 pub(crate) use read::{RunRead, cancel_run, get_run, list_runs, list_thread_runs, reply_to_run};
-pub(crate) use stream::{RETRY_ELSEWHERE_MS, RETRY_MS, run_events};
+pub(crate) use stream::run_events;
 
 use http::{HeaderName, HeaderValue};
 use nexo_core::RunId;

@@ -108,10 +108,7 @@ pub(crate) async fn list_thread_runs(
     access: ThreadAccess<PartnersWith<ReadRuns>>,
     Query(query): Query<RunsQuery>,
 ) -> Result<Json<Continued<RunRead>>, ApiError> {
-    let thread = api.store().get_thread(&access.scope, access.thread).await?;
-    if thread.app != access.app {
-        return Err(nexo_core::Error::ThreadNotFound(access.thread).into());
-    }
+    let thread = api.store().get_thread(&access.scope, access.thread).await?.of(access.app)?;
     list(&api, &access.scope, access.app, Some(thread.id), query).await
 }
 
@@ -138,10 +135,7 @@ pub(crate) async fn get_run(
     State(api): State,
     access: RunAccess<PartnersWith<ReadRuns>>,
 ) -> Result<Json<RunRead>, ApiError> {
-    let run = api.store().get_run(&access.scope, access.run).await?;
-    if run.app != access.app {
-        return Err(nexo_core::Error::RunNotFound.into());
-    }
+    let run = api.store().get_run(&access.scope, access.run).await?.of(access.app)?;
     Ok(Json(run.into()))
 }
 

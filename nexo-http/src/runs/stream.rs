@@ -3,11 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{StreamExt, stream};
 use http::StatusCode;
-use nexo_core::{
-    AppId, BoxError, Error, Failure, RunCursor, RunEnd, RunEvent, RunWatch, Scope, sse,
-};
+use nexo_core::{AppId, Error, Failure, RunCursor, RunEnd, RunEvent, RunWatch, Scope, sse};
 use serde_json::{Value, json};
 
 use super::{RUN_ID, ReadRuns, run_id};
@@ -16,13 +13,9 @@ use crate::{
     input::{LastEventId, PartnersWith, Query, RunAccess, State},
     openapi::Operation,
     output::{NoContent, Output, Sse, WithHeader},
+    streams::{Next, RETRY_MS, Watch, events},
     validate::fields,
 };
-
-/// After how long a reader connects again when a stream breaks off, in milliseconds.
-pub(crate) const RETRY_MS: u32 = 1_000;
-/// The same when this server shuts down, and another one can be reached at once.
-pub(crate) const RETRY_ELSEWHERE_MS: u32 = 200;
 
 fields! {
     /// What was seen of a run already.
@@ -39,10 +32,7 @@ pub(crate) async fn run_events(
     LastEventId(last): LastEventId,
     Query(query): Query<EventsQuery>,
 ) -> Result<Followed, ApiError> {
-    let run = api.store().get_run(&access.scope, access.run).await?;
-    if run.app != access.app {
-        return Err(Error::RunNotFound.into());
-    }
+    let run = api.store().get_run(&access.scope, access.run).await?.of(access.app)?;
     match asked_to_go_on(query.after, last) {
         Some(Ok(cursor)) if cursor.run != run.id => Err(Error::InvalidCursor.into()),
         Some(cursor) => resume(&api, &access.scope, access.app, cursor?).await,
@@ -97,10 +87,9 @@ impl Followed {
         Self::new(watch, heartbeat, Some(sse::retry(RETRY_MS)))
     }
 
-    fn new(watch: RunWatch, heartbeat: Duration, ready: Option<Bytes>) -> Self {
+    fn new(watch: RunWatch, heartbeat: Duration, first: Option<Bytes>) -> Self {
         let id = run_id(watch.run());
-        let reader = Reader { watch, heartbeat, ready, over: false };
-        Self::Stream(WithHeader(reader.events(), RUN_ID, id))
+        Self::Stream(WithHeader(events(Reader(watch), first, heartbeat), RUN_ID, id))
     }
 }
 
@@ -118,46 +107,16 @@ impl Output for Followed {
     }
 }
 
-struct Reader {
-    watch: RunWatch,
-    heartbeat: Duration,
-    /// What comes before the first event.
-    ready: Option<Bytes>,
-    over: bool,
-}
+struct Reader(RunWatch);
 
-impl Reader {
-    /// The run as an event stream: every item is one whole event, and after a while of silence
-    /// comes a comment, by which a client that is gone is noticed.
-    fn events(self) -> Sse {
-        let events = stream::unfold(self, |mut reader| async move {
-            // Clients forget what they have read of an event at the end of a read: a pause
-            // between two has the server send each in a write of its own.
-            tokio::task::yield_now().await;
-            let event = reader.next().await?;
-            Some((Ok::<_, BoxError>(event), reader))
-        });
-        Sse(events.boxed())
-    }
-
-    async fn next(&mut self) -> Option<Bytes> {
-        if let Some(ready) = self.ready.take() {
-            return Some(ready);
-        }
-        if self.over {
-            return None;
-        }
-        match tokio::time::timeout(self.heartbeat, self.watch.next()).await {
-            Err(_) => Some(sse::comment("keep-alive")),
-            Ok(Some(event)) => {
-                self.over = matches!(event, RunEvent::End(_));
-                Some(encode(&event, self.watch.cursor()))
-            }
-            Ok(None) => {
-                self.over = true;
-                Some(sse::retry(RETRY_ELSEWHERE_MS))
-            }
-        }
+impl Watch for Reader {
+    async fn next(&mut self) -> Option<Next> {
+        let event = self.0.next().await?;
+        let encoded = encode(&event, self.0.cursor());
+        Some(match event {
+            RunEvent::End(_) => Next::Last(encoded),
+            _ => Next::Event(encoded),
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Event streams without an end of their own.
+//! Event streams: what is watched, told as it comes.
 
 use std::time::Duration;
 
@@ -6,13 +6,15 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use nexo_core::{BoxError, sse};
 
-use crate::{
-    output::Sse,
-    runs::{RETRY_ELSEWHERE_MS, RETRY_MS},
-};
+use crate::output::Sse;
+
+/// After how long a reader connects again when a stream breaks off, in milliseconds.
+pub(crate) const RETRY_MS: u32 = 1_000;
+/// The same when this server shuts down, and another one can be reached at once.
+const RETRY_ELSEWHERE_MS: u32 = 200;
 
 /// What is watched.
-pub(super) trait Watch: Send + 'static {
+pub(crate) trait Watch: Send + 'static {
     /// What comes next; `None` if this server has nothing more to tell, and another one may.
     ///
     /// Nothing is lost when the future is dropped.
@@ -20,17 +22,15 @@ pub(super) trait Watch: Send + 'static {
 }
 
 /// What comes next in a stream: one whole event.
-pub(super) enum Next {
+pub(crate) enum Next {
     Event(Bytes),
     /// Nothing comes after it.
     Last(Bytes),
 }
 
-/// What is watched as an event stream. It begins with `first`, and a reader that goes on from
-/// somewhere is told when to connect again; after a while of silence comes a comment, by which
-/// a client that is gone is noticed.
-pub(super) fn events(watch: impl Watch, first: Option<Bytes>, heartbeat: Duration) -> Sse {
-    let first = first.unwrap_or_else(|| sse::retry(RETRY_MS));
+/// What is watched as an event stream. It begins with `first`, if there is anything to be said
+/// first; after a while of silence comes a comment, by which a client that is gone is noticed.
+pub(crate) fn events(watch: impl Watch, first: Option<Bytes>, heartbeat: Duration) -> Sse {
     let reader = Reader { watch, heartbeat, over: false };
     let rest = stream::unfold(reader, |mut reader| async move {
         // Clients forget what they have read of an event at the end of a read: a pause
@@ -39,7 +39,7 @@ pub(super) fn events(watch: impl Watch, first: Option<Bytes>, heartbeat: Duratio
         let event = reader.next().await?;
         Some((Ok::<_, BoxError>(event), reader))
     });
-    Sse(stream::iter([Ok(first)]).chain(rest).boxed())
+    Sse(stream::iter(first.map(Ok)).chain(rest).boxed())
 }
 
 struct Reader<W> {
