@@ -103,6 +103,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the same may well work when it is tried again a little later.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::OutcomeUnknown(_) | Self::Full(_))
+    }
+
     /// The kind of the error, for a reaction.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

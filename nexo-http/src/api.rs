@@ -26,6 +26,7 @@ use crate::{
 
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 const RUN_WAIT: Duration = Duration::from_secs(60);
+const FEED_LIFETIME: Duration = Duration::from_secs(15 * 60);
 const HEARTBEAT: Duration = Duration::from_secs(15);
 const GREETING: &str = "Welcome! How can I help you today?";
 
@@ -41,6 +42,9 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// After how much silence an event stream carries a comment.
     pub heartbeat: Duration,
+    /// After how long streams of threads and apps break off: who comes back shows again that
+    /// they may watch.
+    pub feed_lifetime: Duration,
     /// For how long `POST …/run` waits for an agent that answers later.
     pub run_wait: Duration,
     /// For how long a replaced webhook secret stays valid beside the new one.
@@ -74,6 +78,7 @@ impl Default for Settings {
             cors: Cors::Off,
             max_body_bytes: MAX_BODY_BYTES,
             heartbeat: HEARTBEAT,
+            feed_lifetime: FEED_LIFETIME,
             run_wait: RUN_WAIT,
             secret_overlap: Duration::from_secs(3_600),
             post_to_deleted: true,

@@ -5,12 +5,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use nexo_core::{BoxError, sse};
+use tokio::time::Instant;
 
 use crate::output::Sse;
 
 /// After how long a reader connects again when a stream breaks off, in milliseconds.
 pub(crate) const RETRY_MS: u32 = 1_000;
-/// The same when this server shuts down, and another one can be reached at once.
+/// The same when this stream ends, and another one can be had at once, here or elsewhere.
 const RETRY_ELSEWHERE_MS: u32 = 200;
 
 /// What is watched.
@@ -30,8 +31,17 @@ pub(crate) enum Next {
 
 /// What is watched as an event stream. It begins with `first`, if there is anything to be said
 /// first; after a while of silence comes a comment, by which a client that is gone is noticed.
-pub(crate) fn events(watch: impl Watch, first: Option<Bytes>, heartbeat: Duration) -> Sse {
-    let reader = Reader { watch, heartbeat, over: false };
+///
+/// After its `lifetime` it breaks off between two events: whoever comes back shows again that
+/// they may.
+pub(crate) fn events(
+    watch: impl Watch,
+    first: Option<Bytes>,
+    heartbeat: Duration,
+    lifetime: Option<Duration>,
+) -> Sse {
+    let until = lifetime.and_then(|lifetime| Instant::now().checked_add(lifetime));
+    let reader = Reader { watch, heartbeat, until, over: false };
     let rest = stream::unfold(reader, |mut reader| async move {
         // Clients forget what they have read of an event at the end of a read: a pause
         // between two has the server send each in a write of its own.
@@ -45,6 +55,7 @@ pub(crate) fn events(watch: impl Watch, first: Option<Bytes>, heartbeat: Duratio
 struct Reader<W> {
     watch: W,
     heartbeat: Duration,
+    until: Option<Instant>,
     over: bool,
 }
 
@@ -53,7 +64,13 @@ impl<W: Watch> Reader<W> {
         if self.over {
             return None;
         }
-        let next = tokio::time::timeout(self.heartbeat, self.watch.next()).await;
+        let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            self.over = true;
+            return Some(sse::retry(RETRY_ELSEWHERE_MS));
+        }
+        let patience = left.map_or(self.heartbeat, |left| left.min(self.heartbeat));
+        let next = tokio::time::timeout(patience, self.watch.next()).await;
         self.over = !matches!(next, Err(_) | Ok(Some(Next::Event(_))));
         Some(match next {
             Err(_) => sse::comment("keep-alive"),

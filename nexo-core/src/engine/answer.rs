@@ -3,7 +3,7 @@
 use std::{borrow::Cow, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tracing::{error, info};
 
 use super::{
@@ -39,7 +39,7 @@ pub(super) struct Answer {
 
 /// How much of an answer was heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Heard {
+enum Extent {
     /// To its end.
     All,
     /// As much as was wanted.
@@ -92,13 +92,15 @@ impl Answer {
         let deadline = Instant::now() + inner.settings.deadline;
         for retry in 0..=turn.config.retries {
             self.failure = None;
-            let pass = match reins.unless_halted(inner.gates.enter(turn.agent.id)).await {
-                Ok(Ok(pass)) => pass,
-                Ok(Err(failure)) => return self.failure = Some(failure),
+            let entered = timeout_at(deadline, inner.gates.enter(turn.agent.id));
+            let pass = match reins.unless_halted(entered).await {
+                Ok(Ok(Ok(pass))) => pass,
+                Ok(Ok(Err(failure))) => return self.failure = Some(failure),
+                Ok(Err(_)) => return self.fail(FailureKind::RunExpired, "the deadline passed"),
                 Err(halt) => return self.halt = Some(halt),
             };
             let mut events = dispatcher.dispatch(Arc::new(turn.clone()));
-            if self.listen(&mut events, deadline, publisher, reins).await == Heard::Enough {
+            if self.listen(&mut events, deadline, publisher, reins).await == Extent::Enough {
                 turn.interest.lose();
                 self.hear_of_deliveries(events).await;
             }
@@ -131,24 +133,24 @@ impl Answer {
         deadline: Instant,
         publisher: &Publisher,
         reins: &mut Reins,
-    ) -> Heard {
+    ) -> Extent {
         while self.failure.is_none() {
-            let next = tokio::time::timeout_at(deadline, events.next());
+            let next = timeout_at(deadline, events.next());
             match reins.unless_halted(next).await {
                 Ok(Ok(Some(Ok(event)))) => self.hear(event, publisher),
                 Ok(Ok(Some(Err(failure)))) => {
                     self.failure = Some(failure);
-                    return Heard::All;
+                    return Extent::All;
                 }
-                Ok(Ok(None)) => return Heard::All,
+                Ok(Ok(None)) => return Extent::All,
                 Ok(Err(_)) => self.fail(FailureKind::RunExpired, "the deadline passed"),
                 Err(halt) => {
                     self.halt = Some(halt);
-                    return Heard::Enough;
+                    return Extent::Enough;
                 }
             }
         }
-        Heard::Enough
+        Extent::Enough
     }
 
     /// Lets a dispatcher say what it has sent, although the answer is not wanted any more.

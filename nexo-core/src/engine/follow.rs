@@ -18,8 +18,8 @@ use tracing::warn;
 
 use super::{Inner, routing};
 use crate::{
-    Failure, FailureKind, FollowRun, FollowedRun, Heard, Hints, Message, Result, Run, RunEnd,
-    RunEvent, RunId, RunState, RunWatch, Scope, Topic, hub::Mirror,
+    Error, Failure, FailureKind, FollowRun, FollowedRun, Heard, Hints, Message, Result, Run,
+    RunEnd, RunEvent, RunId, RunState, RunWatch, Scope, Topic, hub::Mirror,
 };
 
 /// How long until the next look at all runs, if nothing is heard before.
@@ -65,9 +65,19 @@ impl Inner {
 
     /// Shows how a run ended, where it is not known here.
     async fn conclude(&self, run: Run) -> Result<()> {
-        let message = match run.reply {
-            Some(reply) => Some(self.store.get_message(&Scope::Everything, reply).await?),
-            None => None,
+        let found = match run.reply {
+            Some(reply) => self.store.get_message(&Scope::Everything, reply).await.map(Some),
+            None => Ok(None),
+        };
+        let message = match found {
+            Err(Error::MessageNotFound) => {
+                // Its thread was deleted a moment ago.
+                if let Some(mirror) = self.mirrors.take(run.id) {
+                    mirror.finish(run.attempt, meta(None), "", gone());
+                }
+                return Ok(());
+            }
+            found => found?,
         };
         let text = message.as_ref().and_then(|message| message.content.clone());
         let meta = meta(message.as_ref());
@@ -164,9 +174,10 @@ impl Mirrors {
         let run = followed.run.id;
         let Some(mirror) = kept.all.get(&run) else { return };
         mirror.follow(followed.run.attempt);
+        let before = mirror.known().bytes;
         followed.segments.iter().for_each(|segment| mirror.hear(segment));
-        let bytes: usize = followed.segments.iter().map(|it| it.said.text.len()).sum();
-        if bytes > MAX_BYTES as usize / 4 {
+        let news = mirror.known().bytes.saturating_sub(before);
+        if news > MAX_BYTES / 4 {
             kept.due.insert(run);
             self.news.notify_one();
         }

@@ -9,6 +9,7 @@ mod ask;
 mod attend;
 mod carried;
 mod circuit;
+mod deliveries;
 mod follow;
 mod gate;
 mod lease;

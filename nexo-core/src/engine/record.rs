@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::Inner;
 use crate::{
-    Error, Result, Segment,
+    Result, Segment,
     hub::{Unsaved, Unstored},
 };
 
@@ -55,11 +55,4 @@ async fn offer(inner: &Inner, unsaved: &[Unsaved]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-impl Error {
-    /// Whether trying the same again may help.
-    pub(super) fn is_passing(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::OutcomeUnknown(_) | Self::Full(_))
-    }
 }

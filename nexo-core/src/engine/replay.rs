@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::{
     Engine, Inner,
     answer::{Answer, Outcome},
+    deliveries::{record, record_patiently},
     routing::route,
-    turn::record,
 };
 use crate::{
     AgentId, AppConfig, AppId, Clock, Error, Failure, FailureKind, Interest, Message, MessageRange,
@@ -103,9 +103,8 @@ impl Inner {
         let (publisher, mut reins) = (self.hub.open(id, 1), self.carried.take(id));
         let (created_at, route) = (SystemClock.now(), route(&turn));
         let mut answer = Answer::heard(self, turn.clone(), &route, &publisher, &mut reins).await;
-        for delivery in std::mem::take(&mut answer.deliveries) {
-            record(self, delivery).await;
-        }
+        let deliveries = std::mem::take(&mut answer.deliveries);
+        record_patiently(self, record(self, deliveries).await).await;
         let ended = Replay {
             id: replay,
             app: turn.app.id,

@@ -10,6 +10,7 @@ use super::{
     Inner,
     answer::{Answer, Outcome},
     carried::Reins,
+    deliveries::{record, record_patiently},
     follow::gone,
     routing::route,
 };
@@ -37,7 +38,7 @@ pub(super) async fn drive(
     let (run, app) = (start.run.id, start.run.app);
     let span = info_span!("run", run.id = %run, app.id = %app);
     let carried = carry(&inner, start, &publisher, &mut reins).instrument(span.clone());
-    let (end, deliveries) = AssertUnwindSafe(carried).catch_unwind().await.unwrap_or_else(|_| {
+    let (end, unrecorded) = AssertUnwindSafe(carried).catch_unwind().await.unwrap_or_else(|_| {
         span.in_scope(|| error!("the run panicked"));
         let failure = Some(Failure::new(FailureKind::Internal, "the run panicked"));
         (Some(RunEnd { state: RunState::Failed, message: None, failure }), Vec::new())
@@ -47,12 +48,11 @@ pub(super) async fn drive(
         None => inner.mirrors.add(publisher.leave()),
     }
     drop(reins);
-    for delivery in deliveries {
-        record(&inner, delivery).instrument(span.clone()).await;
-    }
+    record_patiently(&inner, unrecorded).instrument(span).await;
 }
 
-/// Gives how the run ended, or nothing if it goes on elsewhere; and what was sent.
+/// Gives how the run ended, or nothing if it goes on elsewhere; and what was sent and is not
+/// recorded yet. Whoever sees the end can look at the rest.
 async fn carry(
     inner: &Inner,
     start: RunStart,
@@ -69,14 +69,20 @@ async fn carry(
         Answer::heard(inner, turn.clone(), &route, publisher, reins).await
     };
     let deliveries = std::mem::take(&mut answer.deliveries);
-    let end = match answer.outcome(&turn, &route) {
-        Outcome::Finish(finish) => store(inner, finish).await,
-        Outcome::Wait => park(inner, &turn.run).await,
-        Outcome::HandBack => hand_back(inner, &turn.run).await,
-        Outcome::Lost => None,
-    };
+    let outcome = answer.outcome(&turn, &route);
+    let (end, unrecorded) =
+        futures::join!(settle(inner, &turn.run, outcome), record(inner, deliveries));
     tell(inner, &turn.run, end.as_ref());
-    (end, deliveries)
+    (end, unrecorded)
+}
+
+async fn settle(inner: &Inner, run: &Run, outcome: Outcome) -> Option<RunEnd> {
+    match outcome {
+        Outcome::Finish(finish) => store(inner, finish).await,
+        Outcome::Wait => park(inner, run).await,
+        Outcome::HandBack => hand_back(inner, run).await,
+        Outcome::Lost => None,
+    }
 }
 
 /// Lets everybody know what became of the run.
@@ -213,10 +219,4 @@ async fn stored_reply(inner: &Inner, finish: &FinishRun) -> Result<FinishedRun> 
         None => None,
     };
     Ok(FinishedRun { reply, released: true })
-}
-
-pub(super) async fn record(inner: &Inner, delivery: Delivery) {
-    if let Err(error) = inner.store.record_delivery(delivery).await {
-        warn!(%error, "a delivery could not be recorded");
-    }
 }

@@ -202,7 +202,17 @@ impl Events {
 
     /// Whether so much is there for a reader to have seen.
     pub(super) fn reaches(&self, seen: &RunCursor) -> bool {
-        self.is_boundary(seen) && seen.events as usize <= self.marks.len()
+        self.is_boundary(seen) && self.is_in_order(seen)
+    }
+
+    /// Whether all events that were seen come before the rest of the text, and all others do not.
+    fn is_in_order(&self, seen: &RunCursor) -> bool {
+        let at = |(at, _): &(u32, RunEvent)| *at;
+        let seen_events = seen.events as usize;
+        let last = seen_events.checked_sub(1).map(|last| self.marks.get(last).map(at));
+        let next = self.marks.get(seen_events).map(at);
+        last.is_none_or(|last| last.is_some_and(|at| at <= seen.bytes))
+            && next.is_none_or(|at| seen.bytes <= at)
     }
 
     /// Whether a reader can have seen so much. `over` is whether the store has the run as ended.
@@ -217,8 +227,11 @@ impl Events {
         if self.has_ended() {
             // What was said and is not kept was seen all the same.
             let withdrawn = self.text.is_empty();
-            return seen.events as usize <= self.marks.len()
-                && (withdrawn || self.is_boundary(seen));
+            return if withdrawn {
+                seen.events as usize <= self.marks.len()
+            } else {
+                self.reaches(seen)
+            };
         }
         let known = self.carried && !over;
         if known { self.reaches(seen) } else { seen.bytes > self.bytes() || self.is_boundary(seen) }

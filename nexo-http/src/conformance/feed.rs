@@ -217,6 +217,23 @@ pub(super) async fn silence_in_a_thread_is_broken_by_comments(setup: Setup) {
     }
 }
 
+/// Rights that were taken away would hold for as long as a stream otherwise.
+pub(super) async fn who_watches_shows_now_and_then_that_they_may(setup: Setup) {
+    let settings = Settings { feed_lifetime: Duration::from_millis(50), ..Settings::default() };
+    let world = setup.start_with(settings, Throttle::off()).await;
+    let app = App::create(&world.owner().await, json!({})).await;
+    let thread = app.asked("hello").await;
+
+    for path in [path(&app, &thread), app.path("/events")] {
+        let mut stream = opened(app.owner.call("GET", &path)).await;
+        let mut last = Vec::new();
+        while let Some(chunk) = stream.chunk().await {
+            last = chunk;
+        }
+        assert_eq!(last, b"retry: 200\n\n", "{path}");
+    }
+}
+
 pub(super) async fn a_slow_reader_of_a_thread_misses_nothing(setup: Setup) {
     let world = setup.start().await;
     let app = App::create(&world.owner().await, json!({})).await;

@@ -304,6 +304,7 @@ suite! { $
         a_cursor_of_a_thread_that_nobody_was_given_is_refused,
         only_who_goes_on_in_a_thread_is_told_when,
         silence_in_a_thread_is_broken_by_comments,
+        who_watches_shows_now_and_then_that_they_may,
         a_slow_reader_of_a_thread_misses_nothing,
         a_deleted_thread_ends_those_who_watch_it,
         what_nobody_tells_of_is_seen_all_the_same,

@@ -5,7 +5,7 @@ use nexo_core::{AppEvent, AppId, AppWatch, Hint, Topic, sse};
 use serde_json::{Value, json};
 
 use crate::{
-    ApiError,
+    ApiError, Settings,
     input::{AppAccess, May, Partners, State},
     output::Sse,
     runs::ReadRuns,
@@ -22,7 +22,8 @@ pub(crate) async fn app_events(
     let watch = api.feed().watch_app(&access.scope, access.app).await?;
     let first = sse::encode("ready", &json!({ "app_id": access.app }).to_string());
     let reader = Reader { app: access.app, watch, sees_runs: runs.granted };
-    Ok(events(reader, Some(first), api.settings().heartbeat))
+    let Settings { heartbeat, feed_lifetime, .. } = *api.settings();
+    Ok(events(reader, Some(first), heartbeat, Some(feed_lifetime)))
 }
 
 struct Reader {

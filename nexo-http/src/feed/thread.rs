@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::{
-    ApiError,
+    ApiError, Settings,
     input::{LastEventId, May, Partners, Query, State, ThreadAccess},
     messages::MessageRead,
     output::Sse,
@@ -49,7 +49,8 @@ pub(crate) async fn thread_events(
     // Who comes back is told when to do so the next time.
     let first = if after.is_none() { ready(watch.cursor()) } else { sse::retry(RETRY_MS) };
     let reader = Reader { thread, watch, sees_runs: runs.granted };
-    Ok(events(reader, Some(first), api.settings().heartbeat))
+    let Settings { heartbeat, feed_lifetime, .. } = *api.settings();
+    Ok(events(reader, Some(first), heartbeat, Some(feed_lifetime)))
 }
 
 /// From where somebody goes on who has seen nothing yet.

@@ -172,7 +172,13 @@ pub(crate) async fn cancel_thread_run(
     let (scope, app) = (&access.scope, access.app);
     let thread = api.store().get_thread(scope, access.thread).await?.of(app)?;
     let filter = RunFilter { thread: Some(thread.id), states: Some(ACTIVE.to_vec()) };
-    let active = api.store().list_runs(scope, app, &filter, None, 1).await?;
-    let run = active.items.first().ok_or(Error::RunNotFound)?;
-    Ok(Json(api.engine().cancel(scope, app, run.id).await?.into()))
+    loop {
+        let active = api.store().list_runs(scope, app, &filter, None, 1).await?;
+        let run = active.items.first().ok_or(Error::RunNotFound)?;
+        match api.engine().cancel(scope, app, run.id).await {
+            // It ended in between, and another one may be under way by now.
+            Err(Error::RunEnded(_)) => {}
+            cancelled => return Ok(Json(cancelled?.into())),
+        }
+    }
 }

@@ -89,7 +89,7 @@ impl Followed {
 
     fn new(watch: RunWatch, heartbeat: Duration, first: Option<Bytes>) -> Self {
         let id = run_id(watch.run());
-        Self::Stream(WithHeader(events(Reader(watch), first, heartbeat), RUN_ID, id))
+        Self::Stream(WithHeader(events(Reader(watch), first, heartbeat, None), RUN_ID, id))
     }
 }
 
