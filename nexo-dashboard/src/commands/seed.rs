@@ -33,7 +33,8 @@ pub(crate) async fn seed(config: &Config, personas: &[String], out: &mut impl Wr
     backend.close().await;
     let url = config.frontend_url(config.listen.port);
     let path = ui::sign_in_path();
-    say(out, &format!("\nSign in at {url}{path} as {} with {PASSWORD}", emails[0]))
+    let who = emails.join(" or ");
+    say(out, &format!("\nSign in at {url}{path} as {who} with {PASSWORD}"))
 }
 
 fn emails(personas: &[String]) -> Result<Vec<String>> {

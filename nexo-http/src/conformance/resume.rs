@@ -157,6 +157,7 @@ pub(super) async fn a_cursor_that_nobody_was_given_is_refused(setup: Setup) {
         format!("{run}.1.1.0"),
         format!("{run}.1.3.0"),
         format!("{run}.1.2.2"),
+        format!("{run}.1.0.1"),
         format!("{run}.2.0.0"),
         format!("{run}.-1.0.0"),
         format!("{run}.1.99999999999.0"),
