@@ -84,8 +84,15 @@ impl PostgresStore {
         self.pool.acquire().await.map_err(before_commit)
     }
 
+    /// Begins a transaction, in a task of its own: if whoever wanted it goes away meanwhile, it is
+    /// rolled back. Were the beginning itself broken off, the connection would go back to the
+    /// pool with a transaction open that the pool does not know of, and what others write over
+    /// that connection would be acknowledged, and not be committed.
     async fn begin(&self) -> Result<Transaction<'static, Postgres>> {
-        self.pool.begin().await.map_err(before_commit)
+        let pool = self.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin().await });
+        let begun = begun.await.map_err(|ended| nexo_core::Error::Unavailable(ended.into()))?;
+        begun.map_err(before_commit)
     }
 
     /// Begins a transaction that deletes an app with all its conversations, which may well take

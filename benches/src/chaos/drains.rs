@@ -35,6 +35,7 @@ pub(crate) async fn drains(lab: &Lab) -> io::Result<Report> {
     report.promise("ended with exit code 0", in_order, in_order == count);
     report.times("SIGTERM until it has ended", times, LIMIT);
     report.verdict(&verdict);
+    report.nothing_given_up(&verdict);
     let handed_over = takeover::until_asked_again(&facts);
     report.times("handed over until the agent is asked again", handed_over, TAKEOVER_LIMIT);
     Ok(report)

@@ -4,7 +4,13 @@ use std::{io, ops::Range, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-use crate::{lab::Lab, report::Report, script::Manner, takeover, world::World};
+use crate::{
+    lab::Lab,
+    report::{GIVEN_UP, Report},
+    script::Manner,
+    takeover,
+    world::World,
+};
 
 /// So many that each lives long enough to look after others, though one is killed every other
 /// second.
@@ -39,7 +45,7 @@ pub(crate) async fn kills(lab: &Lab) -> io::Result<Report> {
         Report::new(format!("kill -9: {kills} kills of {SERVERS} servers in {took} s"));
     report.promise("runs in flight on a server that was killed", cut, cut >= kills * RUNS_EACH);
     report.verdict(&verdict);
-    report.figure("runs given up after three lost servers", verdict.given_up);
+    report.figure(GIVEN_UP, verdict.given_up);
     report.times("kill until the agent is asked again", takeover::until_asked_again(&facts), LIMIT);
     report.times("kill until readers see a reset or the end", takeover::until_seen(&facts), LIMIT);
     Ok(report)

@@ -36,6 +36,7 @@ pub(crate) async fn outages(lab: &Lab) -> io::Result<Report> {
     let (count, seconds) = (returns.len(), lab.outages.as_secs());
     let mut report = Report::new(format!("PostgreSQL restarted {count} times in {seconds} s"));
     report.verdict(&verdict);
+    report.nothing_given_up(&verdict);
     let firsts = first_successes(&returns, &successes);
     report.promise(
         "servers that came back each time",

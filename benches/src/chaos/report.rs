@@ -6,6 +6,7 @@ use nexo_bench::stats::Stats;
 
 use crate::{history::Promise, judge::Verdict};
 
+pub(crate) const GIVEN_UP: &str = "runs given up after three lost servers";
 /// How many of those things are shown that should not be.
 const SHOWN: usize = 10;
 
@@ -67,6 +68,11 @@ impl Report {
         self.promise("answers that nobody can do anything with", answers, answers == 0);
         let shown = verdict.wrongs.iter().take(SHOWN);
         self.broken.extend(shown.map(|it| format!("{:?}: {}", it.promise, it.what)));
+    }
+
+    /// Where no server is lost three times over, no run is given up because of that.
+    pub(crate) fn nothing_given_up(&mut self, verdict: &Verdict) {
+        self.promise(GIVEN_UP, verdict.given_up, verdict.given_up == 0);
     }
 
     /// Something that went wrong with the experiment itself.

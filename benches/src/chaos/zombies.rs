@@ -55,6 +55,7 @@ pub(crate) async fn zombies(lab: &Lab) -> io::Result<Report> {
     report.promise("of those, ended under the zombie's fence", ended, ended == 0);
     report.figure("words of theirs that were refused", refused(&world)?);
     report.verdict(&verdict);
+    report.nothing_given_up(&verdict);
     Ok(report)
 }
 

@@ -1,5 +1,6 @@
-//! A connection that is lost in the middle: nobody can say whether the commit came to pass. And
-//! one whose server stands still: others do not wait for it.
+//! A connection that is lost in the middle: nobody can say whether the commit came to pass. One
+//! whose server stands still: others do not wait for it. And one over which somebody began
+//! something and went away: whoever has it next notices nothing.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,6 +24,8 @@ enum Fate {
     Cut,
     /// Nothing passes any more, and somebody is told.
     Stuck(Arc<Notify>),
+    /// The server gets the text, somebody is told, and its answer comes when they say so.
+    Late(Arc<Notify>, Arc<Notify>),
 }
 
 /// A store on the room's database, whose connection is cut as soon as it sends this text.
@@ -67,8 +70,13 @@ async fn relay(mut client: TcpStream, mut server: TcpStream, text: &[u8], fate: 
                     return std::future::pending().await;
                 }
                 let passed_on = count > 0 && server.write_all(&asked[..count]).await.is_ok();
-                if found || !passed_on {
-                    return;
+                match &fate {
+                    Fate::Late(told, answer) if found && passed_on => {
+                        told.notify_one();
+                        answer.notified().await;
+                    }
+                    _ if found || !passed_on => return,
+                    _ => {}
                 }
             }
             Ok(count) = server.read(&mut answered) => {
@@ -140,4 +148,28 @@ async fn a_server_that_stands_still_within_a_transaction_keeps_nobody_out() {
     let changed = room.store.update_app(&room.scope(), app, changes("Ours")).await;
 
     assert_eq!(changed.unwrap().name, "Ours");
+}
+
+#[tokio::test]
+async fn a_transaction_that_was_broken_off_at_its_begin_takes_in_nothing_of_others() {
+    let room = Room::new().await;
+    let (begun, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let fate = Fate::Late(Arc::clone(&begun), Arc::clone(&answer));
+    let one = PostgresOptions::new().with_max_connections(1);
+    let store = connect(one, "BEGIN", fate, &room).await;
+    let (scope, app, thread) = (room.scope(), room.app.id, room.thread.id);
+    let changing = tokio::spawn({
+        let (store, scope) = (store.clone(), scope.clone());
+        async move { store.update_app(&scope, app, AppChanges::default()).await }
+    });
+    begun.notified().await;
+    changing.abort();
+    assert!(changing.await.unwrap_err().is_cancelled());
+    answer.notify_one();
+
+    let hello = NewMessage::new(Role::User, "Hello");
+    let said = store.append_message(&scope, app, thread, hello).await.unwrap();
+
+    let found = room.store.get_message(&scope, said.id).await;
+    assert_eq!(found.unwrap().id, said.id, "it was acknowledged, and others do not see it");
 }
