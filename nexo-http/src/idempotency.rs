@@ -6,7 +6,7 @@ use nexo_core::{
     IDEMPOTENCY_KEY_LIFETIME, IdempotencyKey, InvalidIdempotencyKey, KeyedRequest,
     MAX_IDEMPOTENCY_KEY_CHARS, Once,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -27,7 +27,13 @@ pub(crate) struct Keyed(pub(crate) Option<KeyedRequest>);
 
 impl Input for Keyed {
     async fn take(request: &mut Request, _: &Api) -> Result<Self, Reject> {
-        let Some(value) = request.headers.get(KEY) else { return Ok(Self(None)) };
+        let mut values = request.headers.get_all(KEY).iter();
+        let Some(value) = values.next() else { return Ok(Self(None)) };
+        if values.next().is_some() {
+            let msg = "Value error, there is more than one key".to_owned();
+            let ctx = json!({ "reason": "more than one" });
+            return Err(refused(value, "value_error", msg, ctx));
+        }
         Ok(Self(Some(KeyedRequest {
             key: key(value)?,
             route: route(request),
@@ -55,11 +61,15 @@ fn key(value: &HeaderValue) -> Result<IdempotencyKey, Reject> {
                 ("value_error", json!({ "reason": "not printable ASCII" }))
             }
         };
-        let loc = vec!["header".into(), "idempotency-key".into()];
-        let shown = String::from_utf8_lossy(value.as_bytes());
-        let violation = Violation::new(kind, loc, error.to_string());
-        Reject::Invalid(vec![violation.with_input(shown).with_ctx(ctx)])
+        refused(value, kind, error.to_string(), ctx)
     })
+}
+
+fn refused(value: &HeaderValue, kind: &'static str, msg: String, ctx: Value) -> Reject {
+    let loc = vec!["header".into(), "idempotency-key".into()];
+    let shown = String::from_utf8_lossy(value.as_bytes());
+    let violation = Violation::new(kind, loc, msg);
+    Reject::Invalid(vec![violation.with_input(shown).with_ctx(ctx)])
 }
 
 /// What is asked, as it was written: whoever sends a request again sends the same.

@@ -52,7 +52,7 @@ impl Lab {
             only: names(&env::var("CHAOS_ONLY").unwrap_or_default()),
             kills: number("CHAOS_KILLS", 100)?,
             zombies: number("CHAOS_ZOMBIES", 50)?,
-            outages: seconds("CHAOS_OUTAGES_SECONDS", 240)?,
+            outages: seconds("CHAOS_OUTAGES_SECONDS", 300)?,
             hung: number("CHAOS_HUNG", 1_000)?,
             drains: number("CHAOS_DRAINS", 6)?,
             copies: number("CHAOS_COPIES", 100)?,

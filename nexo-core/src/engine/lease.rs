@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::time::{Instant, timeout_at};
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 use super::{Engine, Inner, attend, carried::Halt, record};
 use crate::{Error, Result, SweepRuns};
@@ -94,11 +94,12 @@ async fn sweep(inner: &Inner, silence: Duration) -> Result<()> {
     let sweep = SweepRuns { server: inner.server, carried: inner.carried.ids(), silence };
     let swept = inner.store.sweep_runs(sweep).await?;
     drop(taking);
-    for run in &swept.queued {
-        info!(run.id = %run, "run {run} was carried by nobody, and is queued");
+    let (queued, ended) = (swept.queued.len(), swept.ended.len());
+    if queued + ended > 0 {
+        warn!("of the runs that nobody carried, {queued} are queued again and {ended} have ended");
     }
-    for run in swept.ended {
-        info!(run.id = %run, "run {run} was carried by nobody, and has ended");
+    for run in swept.queued.iter().chain(&swept.ended) {
+        debug!(run.id = %run, "nobody carried this run");
     }
     if !swept.queued.is_empty() {
         inner.news.notify_one();

@@ -20,6 +20,8 @@ use crate::{Heard, Hint, Hints, Result, Scope, ThreadId, Topic};
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// The same for apps: a list may be a little older than a conversation.
 const LOOK_AT_APPS_EVERY: Duration = Duration::from_secs(2);
+/// How long after a look the next one is at the earliest, however much is heard.
+const PAUSE: Duration = Duration::from_millis(20);
 /// How many threads and runs of an app are looked at, from the top of its lists.
 const NEWEST: u32 = 50;
 /// The most hints that are taken before a look.
@@ -62,6 +64,8 @@ pub(super) async fn attend(inner: Weak<Inner>, mut hints: Hints) {
         if all_threads {
             threads_at = Instant::now() + LOOK_EVERY;
         }
+        drop(inner);
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

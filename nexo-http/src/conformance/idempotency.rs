@@ -122,6 +122,9 @@ pub(super) async fn a_key_that_is_none_is_refused(setup: Setup) {
             let answer = keyed(&app.owner, &path, key, &json!({"content": "x"})).send().await;
             answer.violates(&[(kind, &["header", "idempotency-key"])]);
         }
+        let twice = keyed(&app.owner, &path, "one", &json!({"content": "x"}));
+        let answer = twice.header("idempotency-key", "another").send().await;
+        answer.violates(&[("value_error", &["header", "idempotency-key"])]);
         let longest = format!("{path:~<255}");
         keyed(&app.owner, &path, &longest, &json!({"content": "x"})).send().await.ok();
     }
