@@ -6,16 +6,17 @@
 //     PORT               where it listens (8081)
 //     HOST               the address it listens on (all)
 //     WEBHOOK_SECRET     the app's signing secret; with it, unsigned requests get 401
+//     WEBHOOK_OLD_SECRET the one before, while it is being replaced
 //     WEBHOOK_DELAY_MS   the pause between two streamed words (50)
 
-import { createHmac, timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
 
-const SECRET = process.env.WEBHOOK_SECRET ?? "";
+import { isSigned } from "./signature.mjs";
+
+const SECRETS = [process.env.WEBHOOK_SECRET, process.env.WEBHOOK_OLD_SECRET];
 const DELAY_MS = Number(process.env.WEBHOOK_DELAY_MS || 50);
 const MAX_BODY_BYTES = 1024 * 1024;
-const MAX_AGE_SECONDS = 5 * 60;
 
 /** A request that can't be answered; the message says why. */
 class BadRequest extends Error {
@@ -32,22 +33,6 @@ function replyTo(payload) {
   const content = message.content ?? "";
   if (typeof content !== "string") throw new BadRequest("message.content must be a string");
   return `Echo: ${content}`;
-}
-
-/**
- * Whether the sender knows the secret and signed these very bytes just now.
- *
- * The signature covers the body as it arrived: JSON that was parsed and written again may
- * differ from it. A copy of an old request is turned away by its timestamp.
- */
-function isSigned(timestamp, signature, body) {
-  if (!/^[0-9]{1,15}$/.test(timestamp)) return false;
-  if (Math.abs(Date.now() / 1000 - Number(timestamp)) > MAX_AGE_SECONDS) return false;
-  const digest = createHmac("sha256", SECRET).update(`${timestamp}.`).update(body).digest("hex");
-  const expected = Buffer.from(`sha256=${digest}`);
-  const given = Buffer.from(signature, "latin1");
-  // Takes the same time wherever the first difference is, so it can't be guessed bit by bit.
-  return given.length === expected.length && timingSafeEqual(given, expected);
 }
 
 function parse(body) {
@@ -84,8 +69,7 @@ async function handle(request, response) {
     return;
   }
   const body = await readBody(request);
-  const { "x-timestamp": timestamp = "", "x-signature": signature = "" } = request.headers;
-  if (SECRET && !isSigned(timestamp, signature, body)) {
+  if (SECRETS.some(Boolean) && !isSigned(request.headers, body, SECRETS, Date.now() / 1000)) {
     response.writeHead(401, { "Content-Length": 0 }).end();
     return;
   }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod accounts;
+pub mod agent;
 mod agents;
 mod apps;
 mod clock;

@@ -36,12 +36,17 @@ pub(crate) struct Received {
 }
 
 impl Received {
+    /// All headers, as names and values.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let pairs = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
+        pairs.map(|(name, value)| (name, value.trim()))
+    }
+
     /// The value of a header that came once.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let mut values = self.head.lines().skip(1).filter_map(|line| {
-            let (found, value) = line.split_once(':')?;
-            found.eq_ignore_ascii_case(name).then(|| value.trim())
-        });
+        let mut values = self
+            .headers()
+            .filter_map(|(found, value)| found.eq_ignore_ascii_case(name).then_some(value));
         let value = values.next();
         assert!(values.next().is_none(), "{name} came more than once");
         value

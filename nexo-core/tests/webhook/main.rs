@@ -8,5 +8,6 @@ mod clocks;
 mod fixture;
 mod limits;
 mod network;
+mod other_side;
 mod requests;
 mod streams;

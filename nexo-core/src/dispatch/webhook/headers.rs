@@ -6,7 +6,14 @@ use http::{
 };
 
 use super::client;
-use crate::{DeliveryId, Secret, Timestamp, Turn, signature};
+use crate::{
+    DeliveryId, Secret, Timestamp, Turn,
+    agent::{ATTEMPT, DELIVERY, REPLAY_OF},
+    signature::{
+        self,
+        headers::{ID, PLAIN_SIGNATURE, PLAIN_TIMESTAMP, SIGNATURE, TIMESTAMP},
+    },
+};
 
 /// What the headers are called that a deployment may rename.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +33,8 @@ impl Default for HeaderNames {
         Self {
             app_id: HeaderName::from_static("x-app-id"),
             thread_id: HeaderName::from_static("x-thread-id"),
-            timestamp: HeaderName::from_static("x-timestamp"),
-            signature: HeaderName::from_static("x-signature"),
+            timestamp: HeaderName::from_static(PLAIN_TIMESTAMP),
+            signature: HeaderName::from_static(PLAIN_SIGNATURE),
         }
     }
 }
@@ -49,11 +56,11 @@ pub(super) fn request_headers(
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.insert(&names.app_id, value(turn.app.id.to_string()));
     headers.insert(&names.thread_id, value(turn.thread.id.to_string()));
-    headers.insert("x-delivery-id", value(delivery.to_string()));
-    headers.insert("x-attempt", turn.run.attempt.into());
-    headers.insert("webhook-id", value(id.clone()));
+    headers.insert(DELIVERY, value(delivery.to_string()));
+    headers.insert(ATTEMPT, turn.run.attempt.into());
+    headers.insert(ID, value(id.clone()));
     if turn.replay().is_some() {
-        headers.insert("x-replay-of", value(turn.run.id.to_string()));
+        headers.insert(REPLAY_OF, value(turn.run.id.to_string()));
     }
     let secrets: Vec<Secret> = usable_secrets(turn, now);
     if let Some(newest) = secrets.first() {
@@ -61,8 +68,8 @@ pub(super) fn request_headers(
         let standard = signature::sign_standard(&secrets, &id, seconds, body);
         headers.insert(&names.timestamp, seconds.into());
         headers.insert(&names.signature, value(plain));
-        headers.insert("webhook-timestamp", seconds.into());
-        headers.insert("webhook-signature", value(standard));
+        headers.insert(TIMESTAMP, seconds.into());
+        headers.insert(SIGNATURE, value(standard));
     }
     headers
 }
