@@ -16,7 +16,7 @@ import { isSigned } from "./signature.mjs";
 
 const SECRETS = [process.env.WEBHOOK_SECRET, process.env.WEBHOOK_OLD_SECRET];
 const DELAY_MS = Number(process.env.WEBHOOK_DELAY_MS || 50);
-const MAX_BODY_BYTES = 1024 * 1024;
+const MAX_BODY_BYTES = 4 * 1024 * 1024; // ten long messages
 
 /** A request that can't be answered; the message says why. */
 class BadRequest extends Error {

@@ -22,7 +22,7 @@ from signature import is_signed
 
 SECRETS = [os.environ.get(name, "") for name in ("WEBHOOK_SECRET", "WEBHOOK_OLD_SECRET")]
 DELAY_SECONDS = int(os.environ.get("WEBHOOK_DELAY_MS") or 50) / 1000
-MAX_BODY_BYTES = 1024 * 1024
+MAX_BODY_BYTES = 4 * 1024 * 1024  # ten long messages
 
 
 class BadRequest(Exception):
