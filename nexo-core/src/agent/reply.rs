@@ -34,8 +34,8 @@ impl Reply {
         Self { reply: storable(text.as_ref()).into_owned(), metadata: None, handoff: None }
     }
 
-    /// What the server shall keep beside the text. It is left out there if U+0000 is in it,
-    /// and today with a late reply.
+    /// What there is to know about the reply beside its text. It can be seen in the delivery;
+    /// with the message nothing of it is stored.
     #[must_use]
     pub fn with_metadata(mut self, metadata: JsonObject) -> Self {
         self.metadata = Some(metadata);
