@@ -5,10 +5,10 @@ use nexo_core::{
     AgentId, App, AppChanges, AppId, AppStore, Error, MAIN_AGENT, MAIN_AGENT_KIND, NewApp, OwnerId,
     Page, PageRequest, PreviousSecret, Result, Scope, Secret,
 };
-use sqlx::{PgConnection, postgres::PgRow};
+use sqlx::postgres::PgRow;
 
 use crate::{
-    PostgresStore,
+    Connection, PostgresStore,
     error::commit,
     find,
     keys::{follow_secrets, new_secret_key},
@@ -204,7 +204,7 @@ impl PostgresStore {
         sealed.map(|sealed| self.keys.open(column, app.as_uuid(), sealed)).transpose()
     }
 
-    async fn save_app(&self, app: &App, connection: &mut PgConnection) -> Result<()> {
+    async fn save_app(&self, app: &App, connection: &mut Connection) -> Result<()> {
         let previous = app.previous_secret.as_ref();
         let query = sqlx::query(UPDATE)
             .bind(app.id.as_uuid())

@@ -106,7 +106,7 @@ const PRUNE: &str = "
 impl DeliveryStore for PostgresStore {
     async fn record_delivery(&self, delivery: Delivery) -> Result<()> {
         let mut connection = self.connection().await?;
-        match record_query(&delivery).execute(&mut *connection).await {
+        match connection.answer(|it| record_query(&delivery).execute(it)).await {
             Ok(_) => Ok(()),
             // Its run is gone: nothing is left that it could belong to.
             Err(error) if is_orphan(&error) => Ok(()),

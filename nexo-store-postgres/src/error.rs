@@ -3,10 +3,9 @@
 //! Decided by SQLSTATE and kind, never by text, which depends on the server's language.
 
 use nexo_core::Error;
-use sqlx::{
-    Postgres, Transaction,
-    error::{DatabaseError, ErrorKind},
-};
+use sqlx::error::{DatabaseError, ErrorKind};
+
+use crate::Transaction;
 
 /// An error of a statement that wrote nothing: it only reads, or its transaction was not
 /// about to commit.
@@ -38,7 +37,7 @@ pub(crate) fn at_commit(error: sqlx::Error) -> Error {
 }
 
 /// Commits.
-pub(crate) async fn commit(transaction: Transaction<'_, Postgres>) -> Result<(), Error> {
+pub(crate) async fn commit(transaction: Transaction) -> Result<(), Error> {
     transaction.commit().await.map_err(at_commit)
 }
 

@@ -8,10 +8,10 @@ use nexo_core::{
     NewMessage, NewThread, Once, Result, RunStore as _, Scope, StartRun, StartedRun, Thread,
     ThreadId, ThreadStore as _,
 };
-use sqlx::{PgConnection, Postgres, Transaction, types::Json};
+use sqlx::types::Json;
 
 use crate::{
-    PostgresStore, SqlQuery,
+    Connection, PostgresStore, SqlQuery, Transaction,
     error::{before_commit, commit, is_locked},
     find,
     messages::Append,
@@ -61,7 +61,7 @@ const PRUNE: &str = "
 /// What a request with a key finds.
 enum Taken {
     /// The key is this request's: what it makes is written in this transaction.
-    Free(Transaction<'static, Postgres>),
+    Free(Transaction),
     /// The request was made before, and made this.
     Known(Made),
 }
@@ -69,8 +69,8 @@ enum Taken {
 impl PostgresStore {
     async fn take(&self, scope: &Scope, app: AppId, request: &KeyedRequest) -> Result<Taken> {
         let mut transaction = self.begin().await?;
-        let taken = take_query(scope, app, request).fetch_optional(&mut *transaction).await;
-        match taken {
+        let query = take_query(scope, app, request);
+        match transaction.answer(|it| query.fetch_optional(it)).await {
             Ok(Some(_)) => return Ok(Taken::Free(transaction)),
             Ok(None) => {}
             Err(error) if is_locked(&error) => return Err(Error::RequestInProgress),
@@ -191,7 +191,7 @@ fn take_query(scope: &Scope, app: AppId, request: &KeyedRequest) -> SqlQuery<'st
 
 /// What the request made, whose key is known.
 async fn made_before(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     scope: &Scope,
     app: AppId,
     request: &KeyedRequest,
@@ -206,7 +206,7 @@ async fn made_before(
 
 /// Remembers what the request made, and commits both.
 async fn remember<T>(
-    mut transaction: Transaction<'static, Postgres>,
+    mut transaction: Transaction,
     app: AppId,
     request: &KeyedRequest,
     made: T,

@@ -5,9 +5,9 @@ use nexo_core::{
     App, AppId, AppKey, Error, KeyDigest, KeyId, KeyStore, Result, Secret, Timestamp,
     WEBHOOK_SECRET_KEY,
 };
-use sqlx::{PgConnection, postgres::PgRow};
+use sqlx::postgres::PgRow;
 
-use crate::{PostgresStore, row::Columns, run};
+use crate::{Connection, PostgresStore, row::Columns, run};
 
 const VALID: &str = "
     select id, app_id, name, digest, created_at, expires_at from nexo_keys
@@ -53,7 +53,7 @@ pub(crate) fn new_secret_key(
 }
 
 /// Makes the keys what the app's secrets are now: the one in use and the one before.
-pub(crate) async fn follow_secrets(app: &App, connection: &mut PgConnection) -> Result<()> {
+pub(crate) async fn follow_secrets(app: &App, connection: &mut Connection) -> Result<()> {
     let forget = sqlx::query(FORGET).bind(app.id.as_uuid()).bind(WEBHOOK_SECRET_KEY);
     run(connection, forget).await?;
     if let Some(previous) = &app.previous_secret {
@@ -69,7 +69,7 @@ async fn add(
     app: AppId,
     secret: &Secret,
     expires_at: Option<Timestamp>,
-    connection: &mut PgConnection,
+    connection: &mut Connection,
 ) -> Result<()> {
     let query = sqlx::query(ADD)
         .bind(KeyId::new().as_uuid())

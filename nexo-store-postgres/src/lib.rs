@@ -5,6 +5,7 @@ mod row;
 
 mod agents;
 mod apps;
+mod connection;
 mod deliveries;
 mod error;
 mod events;
@@ -17,19 +18,20 @@ mod mails;
 mod messages;
 mod migrate;
 mod options;
+mod patience;
 mod replays;
 mod runs;
 mod servers;
 mod subscribers;
 mod threads;
+mod transaction;
 mod users;
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use nexo_core::{KeyRing, Result, Scope};
 use sqlx::{
-    PgConnection, PgPool, Postgres, Transaction,
-    pool::PoolConnection,
+    PgPool, Postgres,
     postgres::{PgArguments, PgRow},
     query::Query,
 };
@@ -37,7 +39,11 @@ use sqlx::{
 pub use hub::PostgresHub;
 pub use options::PostgresOptions;
 
-use crate::error::before_commit;
+use crate::{
+    connection::{Connection, find, find_all, run},
+    error::{at_commit, before_commit},
+    transaction::Transaction,
+};
 
 /// Keeps everything in a PostgreSQL database. Cheap to clone: clones share their connections.
 ///
@@ -48,6 +54,7 @@ use crate::error::before_commit;
 pub struct PostgresStore {
     pool: PgPool,
     keys: KeyRing,
+    patience: Duration,
 }
 
 impl PostgresStore {
@@ -62,14 +69,28 @@ impl PostgresStore {
     /// [`nexo_core::Error::Store`] if the URL can't be used,
     /// [`nexo_core::Error::Unavailable`] if the database can't be reached.
     pub async fn connect(url: &str, options: PostgresOptions, keys: KeyRing) -> Result<Self> {
-        let pool = options.connect(url).await.map_err(before_commit)?;
-        Ok(Self::new(pool, keys))
+        let (pool, patience) = options.connect(url).await.map_err(before_commit)?;
+        Ok(Self { pool, keys, patience })
     }
 
-    /// Works on a pool that the caller made, with whatever settings it has.
+    /// Works on a pool that the caller made, with whatever settings it has. The answer to a
+    /// statement is waited for 15 s, see [`PostgresStore::with_patience`].
     #[must_use]
     pub const fn new(pool: PgPool, keys: KeyRing) -> Self {
-        Self { pool, keys }
+        let patience = patience::STATEMENT.saturating_add(patience::SILENCE);
+        Self { pool, keys, patience }
+    }
+
+    /// How long to wait for the answer to a statement; where one deletes an app or a user, 10
+    /// minutes longer. Then the connection is taken as lost, and closed.
+    ///
+    /// It should be a few seconds more than the `statement_timeout` of the pool's connections, so
+    /// that as a rule the database ends what takes too long, and says so. A store that made its
+    /// own pool knows that already; see [`PostgresOptions::with_silence_timeout`].
+    #[must_use]
+    pub const fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// The pool that the store works on.
@@ -78,58 +99,53 @@ impl PostgresStore {
         &self.pool
     }
 
-    /// A connection of its own for a statement that writes: whether one was to be had at all
-    /// is then told apart from what became of the statement.
-    async fn connection(&self) -> Result<PoolConnection<Postgres>> {
-        self.pool.acquire().await.map_err(before_commit)
+    /// A connection for a while. The pool itself says when one has been waited for too long.
+    async fn connection(&self) -> Result<Connection> {
+        let pooled = self.pool.acquire().await.map_err(before_commit)?;
+        Ok(Connection::new(pooled, self.patience))
     }
 
-    /// Begins a transaction, in a task of its own: if whoever wanted it goes away meanwhile, it is
-    /// rolled back. Were the beginning itself broken off, the connection would go back to the
-    /// pool with a transaction open that the pool does not know of, and what others write over
-    /// that connection would be acknowledged, and not be committed.
-    async fn begin(&self) -> Result<Transaction<'static, Postgres>> {
-        let pool = self.pool.clone();
-        let begun = tokio::spawn(async move { pool.begin().await });
-        let begun = begun.await.map_err(|ended| nexo_core::Error::Unavailable(ended.into()))?;
-        begun.map_err(before_commit)
+    /// Begins a transaction.
+    async fn begin(&self) -> Result<Transaction> {
+        Transaction::begin(self.connection().await?).await.map_err(before_commit)
     }
 
     /// Begins a transaction that deletes an app with all its conversations, which may well take
     /// longer than a request's statement should.
-    async fn begin_deletion(&self) -> Result<Transaction<'static, Postgres>> {
+    async fn begin_deletion(&self) -> Result<Transaction> {
         let mut transaction = self.begin().await?;
         run(&mut transaction, sqlx::query("set local statement_timeout = '10min'")).await?;
+        transaction.add_patience(patience::DELETION);
         Ok(transaction)
     }
 
     /// Reads one row, if there is one.
     async fn read_optional(&self, query: SqlQuery<'_>) -> Result<Option<PgRow>> {
-        query.fetch_optional(&self.pool).await.map_err(before_commit)
+        find(&mut self.connection().await?, query).await
     }
 
     /// Reads every row.
     async fn read_all(&self, query: SqlQuery<'_>) -> Result<Vec<PgRow>> {
-        query.fetch_all(&self.pool).await.map_err(before_commit)
+        find_all(&mut self.connection().await?, query).await
     }
 
     /// Runs a statement that writes and is a transaction by itself; gives its row, if any.
     async fn write_optional(&self, query: SqlQuery<'_>) -> Result<Option<PgRow>> {
         let mut connection = self.connection().await?;
-        query.fetch_optional(&mut *connection).await.map_err(error::at_commit)
+        connection.answer(|it| query.fetch_optional(it)).await.map_err(at_commit)
     }
 
     /// Runs a statement that writes and is a transaction by itself; gives its rows.
     async fn write_all(&self, query: SqlQuery<'_>) -> Result<Vec<PgRow>> {
         let mut connection = self.connection().await?;
-        query.fetch_all(&mut *connection).await.map_err(error::at_commit)
+        connection.answer(|it| query.fetch_all(it)).await.map_err(at_commit)
     }
 
     /// Runs a statement that writes and is a transaction by itself; gives how many rows it
     /// concerned.
     async fn write(&self, query: SqlQuery<'_>) -> Result<u64> {
         let mut connection = self.connection().await?;
-        let done = query.execute(&mut *connection).await.map_err(error::at_commit)?;
+        let done = connection.answer(|it| query.execute(it)).await.map_err(at_commit)?;
         Ok(done.rows_affected())
     }
 }
@@ -148,19 +164,4 @@ fn scoped(sql: &'static str, scope: &Scope) -> SqlQuery<'static> {
         .bind(scope.owner().map(nexo_core::OwnerId::as_str))
         .bind(scope.app().map(|app| app.as_uuid()))
         .bind(scope.subscriber().map(|subscriber| subscriber.as_uuid()))
-}
-
-/// Runs a statement inside a transaction; gives its row, if any.
-async fn find(connection: &mut PgConnection, query: SqlQuery<'_>) -> Result<Option<PgRow>> {
-    query.fetch_optional(connection).await.map_err(before_commit)
-}
-
-/// Runs a statement inside a transaction; gives its rows.
-async fn find_all(connection: &mut PgConnection, query: SqlQuery<'_>) -> Result<Vec<PgRow>> {
-    query.fetch_all(connection).await.map_err(before_commit)
-}
-
-/// Runs a statement inside a transaction.
-async fn run(connection: &mut PgConnection, query: SqlQuery<'_>) -> Result<()> {
-    query.execute(connection).await.map(drop).map_err(before_commit)
 }

@@ -1,12 +1,18 @@
 //! Migrations: the tables, and how they come to be what this version needs.
 
+use std::time::Duration;
+
 use nexo_core::{Error, Result};
 use sqlx::{
     Connection as _, SqlSafeStr as _,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
 
-use crate::{PostgresStore, error::before_commit};
+use crate::{PostgresStore, error::before_commit, patience};
+
+/// How long a migration may take, with the wait for another server's. Even indexes of very big
+/// tables are made by then.
+const MIGRATION: Duration = Duration::from_secs(6 * 3_600);
 
 /// Every migration there is: never changed once it was released.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
@@ -29,13 +35,14 @@ impl PostgresStore {
     pub async fn migrate(&self) -> Result<()> {
         // On a connection that does not go back: waiting for another server's migration, and
         // the migration itself, may take longer than a request would.
-        let mut connection = self.connection().await?.detach();
-        sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0")
-            .execute(&mut connection)
-            .await
-            .map_err(before_commit)?;
-        migrator().run_direct(None, &mut connection, false).await.map_err(from_migration)?;
-        connection.close().await.map_err(before_commit)
+        let mut connection = self.pool.acquire().await.map_err(before_commit)?.detach();
+        let unlimited = sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0");
+        let done = patience::within(self.patience, unlimited.execute(&mut connection)).await;
+        done.map_err(before_commit)?;
+        let migrator = migrator();
+        let migrated = migrator.run_direct(None, &mut connection, false);
+        patience::within(MIGRATION, migrated).await.map_err(from_migration)?;
+        patience::within(self.patience, connection.close()).await.map_err(before_commit)
     }
 }
 

@@ -7,6 +7,8 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+use crate::patience;
+
 /// A connection that was used this recently is taken as alive. The pool has tested it when it
 /// came back; another test before each statement would double the round trips.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
@@ -29,11 +31,12 @@ pub struct PostgresOptions {
     statement_timeout: Duration,
     lock_timeout: Duration,
     standstill_timeout: Duration,
+    silence_timeout: Duration,
 }
 
 impl PostgresOptions {
     /// The defaults: from 1 to 10 connections, at most 5 s of waiting for one, 10 s for a
-    /// statement, 3 s for a lock, and 5 s of nothing within a transaction.
+    /// statement, 3 s for a lock, 5 s of nothing within a transaction, and 5 s of silence.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -41,9 +44,10 @@ impl PostgresOptions {
             min_connections: 1,
             acquire_timeout: Duration::from_secs(5),
             max_lifetime: Duration::from_secs(1_800),
-            statement_timeout: Duration::from_secs(10),
+            statement_timeout: patience::STATEMENT,
             lock_timeout: Duration::from_secs(3),
             standstill_timeout: Duration::from_secs(5),
+            silence_timeout: patience::SILENCE,
         }
     }
 
@@ -54,7 +58,8 @@ impl PostgresOptions {
         self
     }
 
-    /// This many connections are kept open even when nothing happens.
+    /// This many connections are kept open even when nothing happens, but never all that there
+    /// may be: it takes the pool minutes to give up on one that it tries to open by itself.
     #[must_use]
     pub const fn with_min_connections(mut self, count: u32) -> Self {
         self.min_connections = count;
@@ -98,22 +103,36 @@ impl PostgresOptions {
         self
     }
 
-    pub(crate) async fn connect(&self, url: &str) -> Result<PgPool, sqlx::Error> {
+    /// How much longer an answer is waited for than the database may work on a statement, which
+    /// it is asked once; where it has no limit of its own, 10 minutes are taken. Then the network
+    /// or the server is taken as gone, and the connection is closed: a read is
+    /// [`Unavailable`](nexo_core::Error::Unavailable), the outcome of what was to be committed is
+    /// [unknown](nexo_core::Error::OutcomeUnknown).
+    #[must_use]
+    pub const fn with_silence_timeout(mut self, timeout: Duration) -> Self {
+        self.silence_timeout = timeout;
+        self
+    }
+
+    /// A pool, and how long to wait for the answer to a statement.
+    pub(crate) async fn connect(&self, url: &str) -> Result<(PgPool, Duration), sqlx::Error> {
         let target = self.target(url)?;
-        match self.pool().connect_with(target.clone()).await {
+        let pool = match self.pool().connect_with(target.clone()).await {
             // The pool tries until its time is up, and has forgotten then why it did not work.
             Err(timed_out @ sqlx::Error::PoolTimedOut) => {
-                PgConnection::connect_with(&target).await?.close().await?;
-                Err(timed_out)
+                patience::within(self.acquire_timeout, try_out(&target)).await?;
+                return Err(timed_out);
             }
-            connected => connected,
-        }
+            connected => connected?,
+        };
+        let patience = patience::measure(&pool, self.silence_timeout).await?;
+        Ok((pool, patience))
     }
 
     fn pool(&self) -> PgPoolOptions {
         PgPoolOptions::new()
             .max_connections(self.max_connections)
-            .min_connections(self.min_connections.min(self.max_connections))
+            .min_connections(self.min_connections.min(self.max_connections.saturating_sub(1)))
             .acquire_timeout(self.acquire_timeout)
             .idle_timeout(Duration::from_secs(600))
             .max_lifetime(self.max_lifetime)
@@ -121,7 +140,7 @@ impl PostgresOptions {
             .before_acquire(|connection, about| {
                 Box::pin(async move {
                     if about.idle_for > TRUSTED_FOR {
-                        connection.ping().await?;
+                        patience::within(patience::SIGN_OF_LIFE, connection.ping()).await?;
                     }
                     Ok(true)
                 })
@@ -151,6 +170,11 @@ impl Default for PostgresOptions {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Connects, for the sake of the error.
+async fn try_out(target: &PgConnectOptions) -> Result<(), sqlx::Error> {
+    PgConnection::connect_with(target).await?.close().await
 }
 
 /// The URL without the driver that other languages name in it: `postgresql+asyncpg://…`.

@@ -69,7 +69,7 @@ const LIST: &str = concat!(
 impl ReplayStore for PostgresStore {
     async fn record_replay(&self, replay: Replay) -> Result<()> {
         let mut connection = self.connection().await?;
-        match record_query(&replay).execute(&mut *connection).await {
+        match connection.answer(|it| record_query(&replay).execute(it)).await {
             Ok(_) => Ok(()),
             // Its run is gone: nothing is left that it could belong to.
             Err(error) if is_orphan(&error) => Ok(()),

@@ -6,11 +6,11 @@ use nexo_core::{
     Scope, SubscriberId, Thread, ThreadChanges, ThreadFilter, ThreadId, ThreadPosition,
     ThreadStatus, ThreadStore, position, preview, search_text,
 };
-use sqlx::{PgConnection, postgres::PgRow};
+use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use crate::{
-    PostgresStore, SqlQuery,
+    Connection, PostgresStore, SqlQuery,
     apps::rows_of_app,
     error::commit,
     find,
@@ -226,7 +226,7 @@ impl ThreadStore for PostgresStore {
 
 /// Creates a thread within a transaction of the caller's.
 pub(crate) async fn create_within(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     scope: &Scope,
     app: AppId,
     thread: &NewThread,

@@ -5,10 +5,10 @@ use nexo_core::{
     Error, Result, UserId,
     accounts::{NewUser, User, UserChanges, UserStore, email_key},
 };
-use sqlx::{PgConnection, postgres::PgRow};
+use sqlx::postgres::PgRow;
 
 use crate::{
-    PostgresStore,
+    Connection, PostgresStore,
     error::{at_commit, before_commit, commit, is_taken},
     find,
     row::Columns,
@@ -74,7 +74,7 @@ impl UserStore for PostgresStore {
             .bind(user.is_verified)
             .bind(user.locale);
         let mut connection = self.connection().await?;
-        let row = query.fetch_one(&mut *connection).await;
+        let row = connection.answer(|it| query.fetch_one(it)).await;
         read_user(&mut Columns::of(&row.map_err(|error| email_taken_or(error, at_commit))?))
     }
 
@@ -93,7 +93,7 @@ impl UserStore for PostgresStore {
         let mut user = read_user(&mut Columns::of(&row))?;
         check_conditions(&user, &changes)?;
         user.apply(changes);
-        sqlx::query(UPDATE)
+        let query = sqlx::query(UPDATE)
             .bind(user.id.as_uuid())
             .bind(&user.email)
             .bind(email_key(&user.email))
@@ -102,10 +102,9 @@ impl UserStore for PostgresStore {
             .bind(user.is_superuser)
             .bind(user.is_verified)
             .bind(&user.locale)
-            .bind(user.token_epoch)
-            .execute(&mut *transaction)
-            .await
-            .map_err(|error| email_taken_or(error, before_commit))?;
+            .bind(user.token_epoch);
+        let updated = transaction.answer(|it| query.execute(it)).await;
+        updated.map_err(|error| email_taken_or(error, before_commit))?;
         commit(transaction).await?;
         Ok(user)
     }
@@ -126,7 +125,7 @@ impl UserStore for PostgresStore {
     }
 }
 
-async fn lock_user(user: UserId, connection: &mut PgConnection) -> Result<PgRow> {
+async fn lock_user(user: UserId, connection: &mut Connection) -> Result<PgRow> {
     let query = sqlx::query(FIND_TO_CHANGE).bind(user.as_uuid());
     find(connection, query).await?.ok_or(Error::UserNotFound)
 }

@@ -21,6 +21,7 @@ use super::{
     letter::{self, Letter},
     notify::send,
 };
+use crate::PostgresStore;
 
 /// After this much silence it is asked whether the connection is still there: of one that was
 /// cut somewhere on its way nothing else would tell.
@@ -43,10 +44,10 @@ enum Silence {
 }
 
 /// Listens again and again, until the pool is closed.
-pub(super) async fn listen(pool: PgPool, shared: Arc<Shared>) {
+pub(super) async fn listen(store: PostgresStore, shared: Arc<Shared>) {
     let (mut pause, mut is_news) = (RETRY_AFTER, true);
-    while !pool.is_closed() {
-        let Err(silence) = hear_all(&pool, &shared).await;
+    while !store.pool().is_closed() {
+        let Err(silence) = hear_all(&store, &shared).await;
         if shared.is_listening.swap(false, Ordering::Relaxed) {
             // Whoever waits for others has to look often from now on.
             shared.local.pass_on(Heard::Everything);
@@ -63,9 +64,9 @@ pub(super) async fn listen(pool: PgPool, shared: Arc<Shared>) {
 }
 
 /// Listens until that is over.
-async fn hear_all(pool: &PgPool, shared: &Shared) -> Result<Infallible, Silence> {
-    let mut listener = within_patience(connect(pool)).await?;
-    find_out_whether_it_hears(pool, shared, &mut listener).await?;
+async fn hear_all(store: &PostgresStore, shared: &Shared) -> Result<Infallible, Silence> {
+    let mut listener = within_patience(connect(store.pool())).await?;
+    find_out_whether_it_hears(store, shared, &mut listener).await?;
     shared.is_listening.store(true, Ordering::Relaxed);
     // What was told until now went unheard.
     shared.local.pass_on(Heard::Everything);
@@ -99,11 +100,11 @@ async fn connect(pool: &PgPool) -> Result<PgListener, sqlx::Error> {
 /// Sends a letter to itself, and waits for it: a pooler that gives each transaction any
 /// connection takes LISTEN without complaint, and passes nothing on.
 async fn find_out_whether_it_hears(
-    pool: &PgPool,
+    store: &PostgresStore,
     shared: &Shared,
     listener: &mut PgListener,
 ) -> Result<(), Silence> {
-    within_patience(send(pool, &Letter::default().write(shared.sender))).await?;
+    within_patience(send(store, &Letter::default().write(shared.sender))).await?;
     let give_up = Instant::now() + PATIENCE;
     loop {
         let received = timeout_at(give_up, listener.try_recv()).await;
@@ -114,9 +115,10 @@ async fn find_out_whether_it_hears(
     }
 }
 
-async fn within_patience<T>(
-    work: impl Future<Output = Result<T, sqlx::Error>>,
-) -> Result<T, Silence> {
+async fn within_patience<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<T, Silence>
+where
+    Silence: From<E>,
+{
     Ok(timeout(PATIENCE, work).await.map_err(|late| Silence::Lost(late.into()))??)
 }
 
@@ -139,6 +141,12 @@ impl Silence {
 
 impl From<sqlx::Error> for Silence {
     fn from(error: sqlx::Error) -> Self {
+        Self::Lost(error.into())
+    }
+}
+
+impl From<nexo_core::Error> for Silence {
+    fn from(error: nexo_core::Error) -> Self {
         Self::Lost(error.into())
     }
 }

@@ -60,8 +60,8 @@ impl PostgresHub {
             outbox: Outbox::default(),
             is_listening: AtomicBool::new(false),
         });
-        let telling = tokio::spawn(notify::tell(store.pool().clone(), Arc::clone(&shared)));
-        let listening = tokio::spawn(listen::listen(store.pool().clone(), Arc::clone(&shared)));
+        let telling = tokio::spawn(notify::tell(store.clone(), Arc::clone(&shared)));
+        let listening = tokio::spawn(listen::listen(store.clone(), Arc::clone(&shared)));
         Self { shared, tasks: [telling.abort_handle(), listening.abort_handle()] }
     }
 }

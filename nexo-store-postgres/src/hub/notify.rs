@@ -5,12 +5,12 @@ use std::{
     time::Duration,
 };
 
-use nexo_core::Hint;
-use sqlx::PgPool;
+use nexo_core::{Hint, Result};
 use tokio::sync::Notify;
 use tracing::debug;
 
 use super::{CHANNEL, Shared, letter::Letter};
+use crate::PostgresStore;
 
 /// From one letter to the next: twenty a second at most.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -49,10 +49,10 @@ impl Outbox {
 }
 
 /// Sends again and again, until the pool is closed.
-pub(super) async fn tell(pool: PgPool, shared: Arc<Shared>) {
-    while !pool.is_closed() {
+pub(super) async fn tell(store: PostgresStore, shared: Arc<Shared>) {
+    while !store.pool().is_closed() {
         let letter = shared.outbox.next().await;
-        let pause = match send(&pool, &letter.write(shared.sender)).await {
+        let pause = match send(&store, &letter.write(shared.sender)).await {
             Ok(()) => PAUSE,
             Err(error) => {
                 debug!(%error, "other servers could not be told what has changed");
@@ -65,6 +65,6 @@ pub(super) async fn tell(pool: PgPool, shared: Arc<Shared>) {
 }
 
 /// Sends a letter to all servers, this one included.
-pub(super) async fn send(pool: &PgPool, letter: &str) -> Result<(), sqlx::Error> {
-    sqlx::query(TELL).bind(CHANNEL).bind(letter).execute(pool).await.map(drop)
+pub(super) async fn send(store: &PostgresStore, letter: &str) -> Result<()> {
+    store.write(sqlx::query(TELL).bind(CHANNEL).bind(letter)).await.map(drop)
 }

@@ -4,11 +4,10 @@ use nexo_core::{
     AppId, Error, Message, MessageId, NewMessage, Result, Scope, SubscriberId, ThreadId, preview,
     search_text,
 };
-use sqlx::PgConnection;
 
 use super::{message_columns, read_message};
 use crate::{
-    PostgresStore, SqlQuery,
+    Connection, PostgresStore, SqlQuery,
     error::commit,
     find,
     row::{Columns, storable},
@@ -98,7 +97,7 @@ pub(crate) struct Append<'a> {
 
 impl Append<'_> {
     /// Appends within a transaction of the caller's.
-    pub(crate) async fn within(&self, connection: &mut PgConnection) -> Result<Message> {
+    pub(crate) async fn within(&self, connection: &mut Connection) -> Result<Message> {
         if let Some(row) = find(connection, self.query()).await? {
             return read_message(&mut Columns::of(&row));
         }
@@ -107,7 +106,7 @@ impl Append<'_> {
 
     /// The rare case: the thread is not there or may not be written to, which is the answer
     /// then, or its subscriber has to be attached first.
-    async fn after_a_look(&self, connection: &mut PgConnection) -> Result<Message> {
+    async fn after_a_look(&self, connection: &mut Connection) -> Result<Message> {
         if let Some(customer) = self.look(connection).await? {
             self.attach(&customer, connection).await?;
         }
@@ -131,7 +130,7 @@ impl Append<'_> {
     }
 
     /// Whom the thread lacks as its subscriber, if it does.
-    async fn look(&self, connection: &mut PgConnection) -> Result<Option<String>> {
+    async fn look(&self, connection: &mut Connection) -> Result<Option<String>> {
         let query = scoped(LOOK, self.scope).bind(self.app.as_uuid()).bind(self.thread.as_uuid());
         let row = find(connection, query).await?.ok_or(Error::ThreadNotFound(self.thread))?;
         let mut columns = Columns::of(&row);
@@ -143,7 +142,7 @@ impl Append<'_> {
         Ok((lacks_subscriber && !customer.is_empty()).then_some(customer))
     }
 
-    async fn attach(&self, customer: &str, connection: &mut PgConnection) -> Result<()> {
+    async fn attach(&self, customer: &str, connection: &mut Connection) -> Result<()> {
         let query = sqlx::query(ATTACH)
             .bind(self.app.as_uuid())
             .bind(self.thread.as_uuid())

@@ -3,9 +3,8 @@
 //! The append locks the thread's row, so whatever the start finds there stays as it is.
 
 use nexo_core::{Error, Message, MessageId, NewMessage, Result, Scope, StartRun, StartedRun};
-use sqlx::PgConnection;
 
-use crate::{PostgresStore, error::commit, messages::Append};
+use crate::{Connection, PostgresStore, error::commit, messages::Append};
 
 impl PostgresStore {
     pub(super) async fn ask(
@@ -29,7 +28,7 @@ impl PostgresStore {
     /// The same within a transaction of the caller's.
     pub(crate) async fn ask_within(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Connection,
         scope: &Scope,
         message: NewMessage,
         wish: StartRun,

@@ -1,7 +1,7 @@
 //! Claiming runs: a server takes those whose turn it is.
 
 use nexo_core::{ClaimRuns, Error, Result, Run, RunId, RunStart};
-use sqlx::{PgConnection, postgres::PgRow};
+use sqlx::postgres::PgRow;
 
 use super::{
     load::load,
@@ -9,7 +9,7 @@ use super::{
     save::save,
 };
 use crate::{
-    PostgresStore,
+    Connection, PostgresStore,
     error::commit,
     find_all,
     row::{Columns, bounded},
@@ -75,7 +75,7 @@ impl PostgresStore {
         begun: &[RunId],
         rows: &[PgRow],
         mut threads: Vec<LockedThread>,
-        connection: &mut PgConnection,
+        connection: &mut Connection,
     ) -> Result<Vec<RunStart>> {
         let mut starts = Vec::with_capacity(rows.len());
         let mut broken = Vec::new();

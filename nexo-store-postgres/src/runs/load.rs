@@ -3,12 +3,12 @@
 use nexo_core::{
     Error, JsonObject, Message, MessageId, Result, RunId, RunStart, ThreadId, Timestamp,
 };
-use sqlx::{PgConnection, postgres::PgRow, types::Json};
+use sqlx::{postgres::PgRow, types::Json};
 use uuid::Uuid;
 
 use super::{read_run, run_columns};
 use crate::{
-    PostgresStore,
+    Connection, PostgresStore,
     agents::agent_columns,
     apps::app_columns,
     find_all,
@@ -75,7 +75,7 @@ const LOAD: &str = concat!(
 pub(super) async fn load(
     runs: &[RunId],
     history: u32,
-    connection: &mut PgConnection,
+    connection: &mut Connection,
 ) -> Result<Vec<PgRow>> {
     let runs: Vec<Uuid> = runs.iter().map(|run| run.as_uuid()).collect();
     find_all(connection, sqlx::query(LOAD).bind(runs).bind(i64::from(history))).await

@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 
 use nexo_core::{AgentId, AppId, Error, Result, Run, RunId, Scope, Thread, ThreadId, Timestamp};
-use sqlx::{PgConnection, postgres::PgRow};
+use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::{read_run, run_columns};
 use crate::{
-    find, find_all,
+    Connection, find, find_all,
     row::Columns,
     scoped,
     threads::{read_thread, thread_columns},
@@ -133,7 +133,7 @@ pub(super) async fn lock(
     scope: &Scope,
     app: AppId,
     thread: ThreadId,
-    connection: &mut PgConnection,
+    connection: &mut Connection,
 ) -> Result<LockedThread> {
     let query = scoped(LOCK, scope).bind(app.as_uuid()).bind(thread.as_uuid());
     let row = find(connection, query).await?.ok_or(Error::ThreadNotFound(thread))?;
@@ -141,7 +141,7 @@ pub(super) async fn lock(
 }
 
 /// Reads what stands in a thread that is locked, and that is this row.
-pub(super) async fn look(row: &PgRow, connection: &mut PgConnection) -> Result<LockedThread> {
+pub(super) async fn look(row: &PgRow, connection: &mut Connection) -> Result<LockedThread> {
     let mut threads = look_at_all(std::slice::from_ref(row), connection).await?;
     threads.pop().ok_or(Error::Corrupt("locked thread"))
 }
@@ -149,7 +149,7 @@ pub(super) async fn look(row: &PgRow, connection: &mut PgConnection) -> Result<L
 /// Reads what stands in threads that are locked. A thread may be among the rows more than once.
 pub(super) async fn look_at_all(
     rows: &[PgRow],
-    connection: &mut PgConnection,
+    connection: &mut Connection,
 ) -> Result<Vec<LockedThread>> {
     let mut locked: Vec<(Thread, AgentId)> = Vec::with_capacity(rows.len());
     for row in rows {

@@ -5,7 +5,6 @@ use nexo_core::{
     AppConfig, ClaimRuns, Error, MessageId, Plan, Result, Run, Scope, StartRun, StartedRun, Step,
     Stop,
 };
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
@@ -13,7 +12,7 @@ use super::{
     locked::{LockedThread, lock},
     save::{insert, save},
 };
-use crate::{PostgresStore, error::commit, find, row::Columns};
+use crate::{Connection, PostgresStore, error::commit, find, row::Columns};
 
 /// A statement of its own, after the lock, for what was said before it was taken.
 const ASKED: &str = "
@@ -51,7 +50,7 @@ impl PostgresStore {
 
     pub(super) async fn plan_and_do(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Connection,
         scope: &Scope,
         wish: &StartRun,
     ) -> Result<StartedRun> {
@@ -71,7 +70,7 @@ impl PostgresStore {
         wish: &StartRun,
         asked: &Asked,
         mut thread: LockedThread,
-        connection: &mut PgConnection,
+        connection: &mut Connection,
     ) -> Result<StartedRun> {
         let standing = match step {
             Step::Refuse => return Err(Error::RunActive(wish.thread)),
@@ -102,7 +101,7 @@ impl PostgresStore {
         wish: &StartRun,
         asked: &Asked,
         thread: &LockedThread,
-        connection: &mut PgConnection,
+        connection: &mut Connection,
     ) -> Result<StartedRun> {
         let (server, history, deadline) = (wish.server, wish.history, wish.deadline);
         let claim = ClaimRuns { server, limit: 1, history, deadline };
@@ -116,7 +115,7 @@ impl PostgresStore {
     }
 }
 
-async fn asked(wish: &StartRun, connection: &mut PgConnection) -> Result<Asked> {
+async fn asked(wish: &StartRun, connection: &mut Connection) -> Result<Asked> {
     let query = sqlx::query(ASKED).bind(wish.app.as_uuid()).bind(wish.thread.as_uuid());
     let row = find(connection, query).await?.ok_or(Error::AppNotFound(wish.app))?;
     let mut columns = Columns::of(&row);

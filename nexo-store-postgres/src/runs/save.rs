@@ -1,10 +1,9 @@
 //! Writing what the core's rules made of runs whose threads are locked.
 
 use nexo_core::{Result, Run, Stop, Timestamp};
-use sqlx::PgConnection;
 
 use super::locked::LockedThread;
-use crate::{SqlQuery, row::storable, run};
+use crate::{Connection, SqlQuery, row::storable, run};
 
 /// Any number of runs at once, each with a version of its own. A run that begins has a fence that
 /// it did not have before.
@@ -45,7 +44,7 @@ const INSERT: &str = "
     from t";
 
 /// Writes all that was changed in these threads, and has their readers see it.
-pub(super) async fn save(threads: &[LockedThread], connection: &mut PgConnection) -> Result<()> {
+pub(super) async fn save(threads: &[LockedThread], connection: &mut Connection) -> Result<()> {
     let changed: Vec<&Run> = threads.iter().flat_map(|thread| thread.changed.values()).collect();
     let versions = threads
         .iter()
@@ -55,7 +54,7 @@ pub(super) async fn save(threads: &[LockedThread], connection: &mut PgConnection
 }
 
 /// Writes a run that is not there yet, and has the thread's readers see it.
-pub(super) async fn insert(new: &Run, connection: &mut PgConnection) -> Result<()> {
+pub(super) async fn insert(new: &Run, connection: &mut Connection) -> Result<()> {
     let query = sqlx::query(INSERT)
         .bind(new.id.as_uuid())
         .bind(new.app.as_uuid())

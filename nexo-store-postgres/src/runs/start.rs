@@ -6,7 +6,7 @@ use nexo_core::{
     AppConfig, Error, JsonObject, Result, Run, RunStart, Scope, StartRun, StartedRun, Step,
     ThreadId,
 };
-use sqlx::{PgConnection, postgres::PgRow};
+use sqlx::postgres::PgRow;
 
 use super::{
     load::{history, start_columns},
@@ -14,7 +14,7 @@ use super::{
     run_columns,
 };
 use crate::{
-    PostgresStore, SqlQuery,
+    Connection, PostgresStore, SqlQuery,
     agents::agent_columns,
     apps::app_columns,
     find,
@@ -108,7 +108,7 @@ impl PostgresStore {
     /// Starts a run within a transaction of the caller's.
     pub(crate) async fn start_within(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Connection,
         scope: &Scope,
         wish: StartRun,
     ) -> Result<StartedRun> {

@@ -26,6 +26,17 @@ async fn a_database_that_is_not_there_is_unavailable() {
 }
 
 #[tokio::test]
+async fn a_database_that_never_says_a_word_is_unavailable() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgres://nobody@{}/nothing", silent.local_addr().unwrap());
+
+    let options = PostgresOptions::new().with_acquire_timeout(Duration::from_millis(50));
+    let connected = PostgresStore::connect(&url, options, keys()).await;
+
+    assert!(matches!(connected, Err(Error::Unavailable(_))), "{connected:?}");
+}
+
+#[tokio::test]
 async fn a_url_that_is_none_is_refused() {
     let connected = PostgresStore::connect("no url", PostgresOptions::new(), keys()).await;
 

@@ -28,7 +28,7 @@ impl Room {
         self.store.ask(&self.scope(), hello(), self.wish()).await
     }
 
-    async fn message_count(&self) -> usize {
+    pub(crate) async fn message_count(&self) -> usize {
         let (scope, all) = (self.scope(), MessageRange::After(0));
         let messages = self.store.list_messages(&scope, self.app.id, self.thread.id, all, 200);
         messages.await.unwrap().len()

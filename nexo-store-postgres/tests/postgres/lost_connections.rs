@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 use nexo_core::{
     AppChanges, AppStore as _, Error, KeyRing, MessageStore as _, NewMessage, Role,
     ThreadStore as _,
+    accounts::{NewUser, UserChanges, UserStore as _},
 };
 use nexo_store_postgres::{PostgresOptions, PostgresStore};
 use tokio::{
@@ -40,14 +41,10 @@ async fn connect(
     fate: Fate,
     room: &Room,
 ) -> PostgresStore {
-    let url = room.database.url();
-    let (head, rest) = url.split_once('@').unwrap();
-    let (server, database) = rest.split_once('/').unwrap();
     let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = proxy.local_addr().unwrap();
+    let (server, url) = room.database_behind(proxy.local_addr().unwrap());
     tokio::spawn(relay_all(proxy, Arc::from(server), text, fate));
 
-    let url = format!("{head}@{address}/{database}");
     PostgresStore::connect(&url, options, KeyRing::generate("test")).await.unwrap()
 }
 
@@ -152,11 +149,51 @@ async fn a_server_that_stands_still_within_a_transaction_keeps_nobody_out() {
 
 #[tokio::test]
 async fn a_transaction_that_was_broken_off_at_its_begin_takes_in_nothing_of_others() {
+    a_transaction_broken_off_takes_in_nothing_of_others("BEGIN").await;
+}
+
+#[tokio::test]
+async fn a_transaction_that_was_broken_off_in_the_middle_takes_in_nothing_of_others() {
+    a_transaction_broken_off_takes_in_nothing_of_others("update nexo_apps").await;
+}
+
+/// That it failed is found out only afterwards.
+#[tokio::test]
+async fn a_transaction_that_was_broken_off_and_failed_keeps_nobody_from_its_connection() {
     let room = Room::new().await;
     let (begun, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let fate = Fate::Late(Arc::clone(&begun), Arc::clone(&answer));
     let one = PostgresOptions::new().with_max_connections(1);
-    let store = connect(one, "BEGIN", fate, &room).await;
+    let ann = room.store.create_user(new_user("ann@example.com")).await.unwrap();
+    room.store.create_user(new_user("bob@example.com")).await.unwrap();
+    let store = connect(one, "bob@example.com", fate, &room).await;
+    let taken = UserChanges { email: Some("bob@example.com".into()), ..UserChanges::default() };
+
+    tokio::select! {
+        changed = store.update_user(ann.id, taken) => panic!("{changed:?}"),
+        () = begun.notified() => answer.notify_one(),
+    }
+
+    let found = store.find_user(ann.id).await.unwrap();
+    assert_eq!(found.unwrap().email, "ann@example.com");
+}
+
+fn new_user(email: &str) -> NewUser {
+    NewUser {
+        email: email.into(),
+        hashed_password: "hash".into(),
+        is_superuser: false,
+        is_verified: false,
+        locale: "en".into(),
+    }
+}
+
+async fn a_transaction_broken_off_takes_in_nothing_of_others(text: &'static str) {
+    let room = Room::new().await;
+    let (begun, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let fate = Fate::Late(Arc::clone(&begun), Arc::clone(&answer));
+    let one = PostgresOptions::new().with_max_connections(1);
+    let store = connect(one, text, fate, &room).await;
     let (scope, app, thread) = (room.scope(), room.app.id, room.thread.id);
     let changing = tokio::spawn({
         let (store, scope) = (store.clone(), scope.clone());
@@ -172,4 +209,26 @@ async fn a_transaction_that_was_broken_off_at_its_begin_takes_in_nothing_of_othe
 
     let found = room.store.get_message(&scope, said.id).await;
     assert_eq!(found.unwrap().id, said.id, "it was acknowledged, and others do not see it");
+}
+
+#[tokio::test]
+async fn a_deletion_is_waited_for_longer_than_other_statements() {
+    let room = Room::new().await;
+    let options = PostgresOptions::new()
+        .with_statement_timeout(Duration::from_secs(2))
+        .with_silence_timeout(Duration::from_millis(100));
+    let (begun, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let fate = Fate::Late(Arc::clone(&begun), Arc::clone(&answer));
+    let deleting = connect(options.clone(), "delete from nexo_threads", fate, &room).await;
+    let stuck = Fate::Stuck(Arc::new(Notify::new()));
+    let reading = connect(options, "from nexo_threads", stuck, &room).await;
+    let (scope, app) = (room.scope(), room.app.id);
+    let deleted = tokio::spawn(async move { deleting.delete_app(&scope, app).await });
+    begun.notified().await;
+
+    let read = reading.get_thread(&room.scope(), room.thread.id).await;
+    answer.notify_one();
+
+    assert!(matches!(read, Err(Error::Unavailable(_))), "{read:?}");
+    deleted.await.unwrap().unwrap();
 }

@@ -6,6 +6,7 @@ mod common;
 #[path = "../common/hearing.rs"]
 mod hearing;
 
+mod dark_network;
 mod delivery_plans;
 mod failures;
 mod feed_plans;

@@ -1,6 +1,6 @@
 //! An app with a thread in it, to begin with.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use nexo_core::{
     App, AppId, AppStore as _, ClaimRuns, FinishRun, KeyedRequest, Message, MessageStore as _,
@@ -27,6 +27,14 @@ impl Room {
         let customer = NewThread { customer_id: Some("ann".into()), ..NewThread::default() };
         let (thread, _) = store.create_thread(&Scope::Everything, app.id, customer).await.unwrap();
         Self { store, database, app, thread }
+    }
+
+    /// The address of the database's server, and the database's URL by way of a proxy.
+    pub(crate) fn database_behind(&self, proxy: SocketAddr) -> (String, String) {
+        let url = self.database.url();
+        let (head, rest) = url.split_once('@').unwrap();
+        let (server, database) = rest.split_once('/').unwrap();
+        (server.into(), format!("{head}@{proxy}/{database}"))
     }
 
     pub(crate) async fn say(&self, text: &str) -> Result<Message> {

@@ -35,9 +35,11 @@ impl Watch {
         Self { log, _guard: tracing::subscriber::set_default(collector) }
     }
 
-    /// The statements sent since the last look.
+    /// The statements sent since the last look, but for those that begin a transaction.
     pub(crate) fn statements(&self) -> Vec<String> {
-        self.take(STATEMENTS)
+        let mut statements = self.take(STATEMENTS);
+        statements.retain(|statement| !statement.contains("BEGIN"));
+        statements
     }
 
     /// The server's notices since the last look.
