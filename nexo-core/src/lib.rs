@@ -33,7 +33,7 @@ mod store;
 mod subscribers;
 mod threads;
 
-pub use agents::{Agent, AgentStore};
+pub use agents::{Agent, AgentStore, NewAgent};
 pub use apps::{
     App, AppChanges, AppConfig, AppStore, ConfigChange, ConfigViolation, Expected, Greeting,
     MAIN_AGENT, MAIN_AGENT_KIND, MAX_CONFIG_BYTES, MAX_DEBOUNCE_MS, Mode, NewApp, PreviousSecret,
@@ -44,7 +44,10 @@ pub use deliveries::{
     Delivery, DeliveryFilter, DeliveryPosition, DeliveryStore, DeliverySummary, Frame, Frames,
     MAX_FRAMES_BYTES, MAX_KEPT_RESPONSE_BYTES,
 };
-pub use dispatch::{AgentEvent, AgentStream, Dispatcher, Interest, Purpose, Turn};
+pub use dispatch::{
+    AgentEvent, AgentStream, Answer, Dispatcher, Handler, Interest, LiveTurn, MAX_REPLY_BYTES,
+    Purpose, Turn,
+};
 pub use engine::{Engine, RunOptions};
 pub use error::{BoxError, Error, ErrorKind, Result};
 pub use events::{EventStore, FollowRun, FollowedRun, MAX_SEGMENT_BYTES, Said, Segment, Speaker};

@@ -1,17 +1,23 @@
 //! Agents.
 
 use async_trait::async_trait;
-use nexo_core::{Agent, AgentId, AgentStore, AppId, Error, KeyRing, Result, Scope};
+use nexo_core::{Agent, AgentId, AgentStore, AppId, Error, KeyRing, NewAgent, Result, Scope};
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 use uuid::Uuid;
 
-use crate::{SqliteStore, apps, columns::Columns, error};
+use crate::{SqliteStore, Tx, apps, columns::Columns, error};
 
 const SECRET_COLUMN: &str = "nexo_agents.secret";
 
 const GET: &str = "select * from nexo_agents where app_id = ?1 and id = ?2";
 
 const LIST: &str = "select * from nexo_agents where app_id = ?1 order by created_at, id";
+
+/// One whose name the app has already is left out.
+const ENSURE: &str = "
+    insert into nexo_agents (id, app_id, name, kind, config, grants, created_at, updated_at)
+    values (?1, ?2, ?3, ?4, ?5, '{}', ?6, ?6)
+    on conflict (app_id, name) do nothing";
 
 #[async_trait]
 impl AgentStore for SqliteStore {
@@ -35,6 +41,26 @@ pub(crate) async fn get(
     let query = sqlx::query(GET).bind(app.as_uuid()).bind(agent.as_uuid());
     let row = query.fetch_optional(connection).await?;
     read(&row.ok_or(Error::AgentNotFound)?, keys)
+}
+
+/// Makes the agents that an app has none of their name.
+pub(crate) async fn ensure(
+    tx: &mut Tx<'_>,
+    app: AppId,
+    agents: Vec<NewAgent>,
+) -> error::Result<()> {
+    for agent in agents {
+        sqlx::query(ENSURE)
+            .bind(AgentId::new().as_uuid())
+            .bind(app.as_uuid())
+            .bind(agent.name)
+            .bind(agent.kind)
+            .bind(agent.config.as_str())
+            .bind(tx.now.as_micros())
+            .execute(&mut *tx.connection)
+            .await?;
+    }
+    Ok(())
 }
 
 async fn list(store: &SqliteStore, scope: &Scope, app: AppId) -> error::Result<Vec<Agent>> {

@@ -19,7 +19,6 @@ mod resend;
 mod routing;
 mod turn;
 
-pub(crate) use answer::MAX_REPLY_BYTES;
 pub(crate) use routing::SIMULATOR;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};

@@ -28,6 +28,7 @@ macro_rules! gated {
 gated! {
     AppStore {
         fn create_app(app: NewApp) -> App;
+        fn ensure_app(app: NewApp, agents: Vec<NewAgent>) -> App;
         fn get_app(scope: &Scope, app: AppId) -> App;
         fn list_apps(owner: &OwnerId, page: PageRequest) -> Page<App>;
         fn update_app(scope: &Scope, app: AppId, changes: AppChanges) -> App;

@@ -47,6 +47,8 @@ pub(crate) enum Fault {
     IgnoresBodies,
     CutsSegments,
     ForgetsWhatIsKnown,
+    MakesTwins,
+    ForgetsAgents,
 }
 
 #[derive(Debug)]
@@ -81,7 +83,7 @@ macro_rules! unspoilt {
 
 unspoilt! {
     (), u32, u64, &OwnerId, AppId, AgentId, SubscriberId, ThreadId, MessageId, RunId, UserId, MailId,
-    NewApp, App, Agent, Vec<Agent>, Subscriber, Thread, ThreadChanges, MessageRange, PageRequest,
+    App, Agent, Vec<Agent>, Subscriber, Thread, ThreadChanges, MessageRange, PageRequest,
     StartedRun, Run, Vec<RunStart>, SweptRuns, Stop, i64, User, Option<User>, MailKind, Vec<Mail>, String,
     LimitDecision, DeliveryId, Replay, ReplayId, Vec<FollowedRun>, &[ThreadId], &[AppId],
     HashMap<ThreadId, i64>, HashMap<AppId, NewestThreads>,
@@ -117,6 +119,22 @@ impl Passing for Option<Message> {
 impl Passing for FinishedRun {
     fn spoil(self, fault: Fault) -> Self {
         Self { reply: self.reply.spoil(fault), ..self }
+    }
+}
+
+/// An app that nobody ever finds by its name.
+impl Passing for NewApp {
+    fn spoil(mut self, fault: Fault) -> Self {
+        if fault == Fault::MakesTwins {
+            self.name.push_str(&AppId::new().to_string());
+        }
+        self
+    }
+}
+
+impl Passing for Vec<NewAgent> {
+    fn spoil(self, fault: Fault) -> Self {
+        if fault == Fault::ForgetsAgents { Self::new() } else { self }
     }
 }
 
@@ -418,6 +436,7 @@ macro_rules! passing {
 passing! {
     AppStore {
         fn create_app(app: NewApp) -> App;
+        fn ensure_app(app: NewApp, agents: Vec<NewAgent>) -> App;
         fn get_app(scope: &Scope, app: AppId) -> App;
         fn list_apps(owner: &OwnerId, page: PageRequest) -> Page<App>;
         fn update_app(scope: &Scope, app: AppId, changes: AppChanges) -> App;

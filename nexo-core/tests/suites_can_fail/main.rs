@@ -197,6 +197,15 @@ noticed! {
         accounts::a_queued_mail_is_claimed_once,
         accounts::mails_claimed_at_once_go_to_one_each,
     }
+    a_store_that_makes_an_app_each_time_is_noticed: MakesTwins {
+        store::an_app_that_is_ensured_again_stays_as_it_is,
+        store::an_app_that_fifty_ensure_at_once_is_made_once,
+    }
+    a_store_that_ensures_no_agents_is_noticed: ForgetsAgents {
+        store::an_app_that_is_ensured_is_made_with_its_agents,
+        store::an_app_that_is_ensured_gets_the_agents_that_it_lacks,
+        store::an_app_that_fifty_ensure_at_once_is_made_once,
+    }
     a_store_that_takes_everything_for_old_is_noticed: ForgetsAge {
         store::old_deliveries_are_pruned_by_slices_the_oldest_first,
         store::segments_are_pruned_by_slices_after_the_end,

@@ -54,6 +54,12 @@ suite! { $
         merges_at_once_lose_nothing,
         deleting_an_app_deletes_all_that_belongs_to_it,
         deleting_an_app_leaves_the_others_alone,
+        an_app_that_is_ensured_is_made_with_its_agents,
+        an_app_that_is_ensured_again_stays_as_it_is,
+        an_app_that_is_ensured_gets_the_agents_that_it_lacks,
+        an_app_that_fifty_ensure_at_once_is_made_once,
+        of_several_apps_the_oldest_is_ensured,
+        another_owners_app_is_not_ensured,
     }
     agents {
         agents_outside_the_scope_do_not_exist,

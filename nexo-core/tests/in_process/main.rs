@@ -1,0 +1,6 @@
+//! Agents that are Rust code in this process: as they are written, and as runs see them.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't go on panics")]
+
+mod handlers;
+mod runs;
