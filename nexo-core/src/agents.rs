@@ -34,10 +34,13 @@ impl Agent {
     /// [`IN_PROCESS`] and its configuration names one, as `handler`.
     #[must_use]
     pub fn handler(&self) -> Option<String> {
-        let is_in_process = self.kind == IN_PROCESS;
-        let named = is_in_process.then(|| self.config.get("handler")).flatten()?;
-        named.as_str().map(str::to_owned)
+        handler(&self.kind, &self.config)
     }
+}
+
+fn handler(kind: &str, config: &JsonObject) -> Option<String> {
+    let named = (kind == IN_PROCESS).then(|| config.get("handler")).flatten()?;
+    named.as_str().map(str::to_owned)
 }
 
 /// What a new agent is made of.
@@ -65,6 +68,12 @@ impl NewAgent {
         let name = handler.into();
         let config = JsonObject::empty().with("handler", name.as_str());
         Self { name, kind: IN_PROCESS.to_owned(), config }
+    }
+
+    /// The handler that answers for it; see [`Agent::handler`].
+    #[must_use]
+    pub fn handler(&self) -> Option<String> {
+        handler(&self.kind, &self.config)
     }
 
     /// The agent as it is in an app from now on.

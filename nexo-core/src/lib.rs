@@ -74,11 +74,11 @@ pub use page::{Cursor, CursorPage, Page, PageRequest, position};
 pub use principal::{InvalidOwnerId, MAX_OWNER_CHARS, OwnerId, Principal, Scope};
 pub use replays::{Replay, ReplayPosition, ReplayStore};
 pub use runs::{
-    ClaimRuns, FinishRun, FinishedRun, Overlap, Plan, Reply, Run, RunFilter, RunPosition, RunStart,
-    RunState, RunStore, StartRun, StartedRun, Step, Stop, SweepRuns, SweptRuns,
+    Answerer, ClaimRuns, FinishRun, FinishedRun, Overlap, Plan, Reply, Run, RunFilter, RunPosition,
+    RunStart, RunState, RunStore, StartRun, StartedRun, Step, Stop, SweepRuns, SweptRuns,
 };
 pub use secret::{InvalidKeyRing, KeyRing, Secret};
-pub use servers::{SERVER_FORGOTTEN_AFTER, ServerStore};
+pub use servers::{Handlers, SERVER_FORGOTTEN_AFTER, ServerStore};
 pub use store::{MemoryStore, Store};
 pub use subscribers::{
     PREVIEW_CHARS, Subscriber, SubscriberPosition, SubscriberStore, SubscriberSummary,

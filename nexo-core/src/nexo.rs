@@ -5,8 +5,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 
 use crate::{
-    App, Dispatcher, Feed, Handler, LocalHub, MemoryStore, NewAgent, NewApp, OwnerId, Result,
-    Store, StreamHub,
+    App, Dispatcher, Feed, Handler, Handlers, LocalHub, MemoryStore, NewAgent, NewApp, OwnerId,
+    Result, Store, StreamHub,
     dispatch::{IN_PROCESS, InProcess, Simulator},
     engine::{Engine, Ports, SIMULATOR, Settings},
 };
@@ -136,6 +136,7 @@ impl Default for NexoBuilder {
                 patience: REPLY_PATIENCE,
                 calls_at_once: CALLS_AT_ONCE,
                 exclusive: false,
+                handlers: Handlers::default(),
             },
         }
     }
@@ -232,9 +233,10 @@ impl NexoBuilder {
         let hub = self.hub.unwrap_or_else(|| Arc::new(LocalHub::default()));
         let ports = Ports { store: Arc::clone(&store), hub: Arc::clone(&hub) };
         let handle = Handle::current();
+        let settings = Settings { handlers: self.handlers.names().collect(), ..self.settings };
         let mut dispatchers = self.dispatchers;
         dispatchers.insert(IN_PROCESS.to_owned(), Arc::new(self.handlers));
-        let engine = Engine::new(ports, dispatchers, self.settings, handle.clone());
+        let engine = Engine::new(ports, dispatchers, settings, handle.clone());
         let feed = Feed::new(Arc::clone(&store), Arc::clone(&hub), handle, engine.draining());
         Nexo { store, hub, engine, feed }
     }

@@ -38,9 +38,11 @@ const LIST: &str = concat!(
 
 /// Those whose name the app has already are left out.
 const ENSURE: &str = "
-    insert into nexo_agents (id, app_id, name, kind, config, grants, created_at, updated_at)
-    select n.id, $1, n.name, n.kind, n.config::json, '{}', now(), now()
-    from unnest($2::uuid[], $3::text[], $4::text[], $5::text[]) as n (id, name, kind, config)
+    insert into nexo_agents (id, app_id, name, kind, config, handler, grants, created_at,
+        updated_at)
+    select n.id, $1, n.name, n.kind, n.config::json, n.handler, '{}', now(), now()
+    from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[])
+        as n (id, name, kind, config, handler)
     on conflict (app_id, name) do nothing";
 
 #[async_trait]
@@ -75,7 +77,8 @@ pub(crate) async fn ensure_agents(
         .bind(ids)
         .bind(column(|agent| &agent.name))
         .bind(column(|agent| &agent.kind))
-        .bind(column(|agent| agent.config.as_str()));
+        .bind(column(|agent| agent.config.as_str()))
+        .bind(agents.iter().map(NewAgent::handler).collect::<Vec<_>>());
     run(connection, query).await
 }
 

@@ -1,7 +1,9 @@
 //! Agents.
 
 use async_trait::async_trait;
-use nexo_core::{Agent, AgentId, AgentStore, AppId, Error, KeyRing, NewAgent, Result, Scope};
+use nexo_core::{
+    Agent, AgentId, AgentStore, Answerer, AppId, Error, KeyRing, NewAgent, Result, Scope,
+};
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 use uuid::Uuid;
 
@@ -11,12 +13,15 @@ const SECRET_COLUMN: &str = "nexo_agents.secret";
 
 const GET: &str = "select * from nexo_agents where app_id = ?1 and id = ?2";
 
+const HANDLER: &str = "select handler from nexo_agents where id = ?1";
+
 const LIST: &str = "select * from nexo_agents where app_id = ?1 order by created_at, id";
 
 /// One whose name the app has already is left out.
 const ENSURE: &str = "
-    insert into nexo_agents (id, app_id, name, kind, config, grants, created_at, updated_at)
-    values (?1, ?2, ?3, ?4, ?5, '{}', ?6, ?6)
+    insert into nexo_agents (id, app_id, name, kind, config, handler, grants, created_at,
+        updated_at)
+    values (?1, ?2, ?3, ?4, ?5, ?6, '{}', ?7, ?7)
     on conflict (app_id, name) do nothing";
 
 #[async_trait]
@@ -53,14 +58,24 @@ pub(crate) async fn ensure(
         sqlx::query(ENSURE)
             .bind(AgentId::new().as_uuid())
             .bind(app.as_uuid())
-            .bind(agent.name)
-            .bind(agent.kind)
+            .bind(&agent.name)
+            .bind(&agent.kind)
             .bind(agent.config.as_str())
+            .bind(agent.handler())
             .bind(tx.now.as_micros())
             .execute(&mut *tx.connection)
             .await?;
     }
     Ok(())
+}
+
+/// The agent as the one who answers, whether it is there or not.
+pub(crate) async fn answerer(
+    connection: &mut SqliteConnection,
+    agent: AgentId,
+) -> error::Result<Answerer> {
+    let query = sqlx::query_scalar::<_, Option<String>>(HANDLER).bind(agent.as_uuid());
+    Ok(Answerer { agent, handler: query.fetch_optional(connection).await?.flatten() })
 }
 
 async fn list(store: &SqliteStore, scope: &Scope, app: AppId) -> error::Result<Vec<Agent>> {

@@ -112,6 +112,7 @@ async fn runs_that_have_ended_are_not_read_by_those_who_look_after_the_others() 
         (runs::FORGOTTEN, &["nexo_runs_due", "nexo_runs_active"]),
         (runs::TOLD, &["nexo_runs_stop"]),
         (runs::DUE, &["nexo_runs_due"]),
+        (runs::UNHANDLED, &["nexo_runs_due"]),
     ] {
         let plan = plan(&store, statement).await;
         for index in indexes {

@@ -37,8 +37,8 @@ use tokio_util::{
 };
 
 use crate::{
-    AppId, Dispatcher, Error, FinishRun, Hint, Message, Once, Overlap, Reply, Result, Run,
-    RunCursor, RunId, RunStart, RunState, Scope, ServerId, StartRun, StartedRun, Stop, Store,
+    AppId, Dispatcher, Error, FinishRun, Handlers, Hint, Message, Once, Overlap, Reply, Result,
+    Run, RunCursor, RunId, RunStart, RunState, Scope, ServerId, StartRun, StartedRun, Stop, Store,
     StreamHub, ThreadId, Topic,
     hub::{Hub, RunWatch, Unstored},
 };
@@ -59,6 +59,8 @@ pub(crate) struct Settings {
     pub(crate) calls_at_once: usize,
     /// Whether no other server can be working on the store.
     pub(crate) exclusive: bool,
+    /// The handlers of agents in this process.
+    pub(crate) handlers: Handlers,
 }
 
 /// What the engine works on.
@@ -335,6 +337,7 @@ impl Inner {
             app,
             thread,
             server: self.server,
+            handlers: self.settings.handlers.clone(),
             history: self.settings.history,
             deadline: self.settings.deadline,
             overlap: wish.options.overlap,

@@ -154,7 +154,7 @@ gated! {
         fn prune_idempotency_keys(age: Duration, limit: u32) -> u64;
     }
     ServerStore {
-        fn beat(server: ServerId) -> ();
+        fn beat(server: ServerId, handlers: &Handlers) -> ();
         fn retire(server: ServerId) -> ();
         fn pin_setting(name: &str, value: &str) -> String;
         fn ping() -> ();

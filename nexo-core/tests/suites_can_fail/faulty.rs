@@ -49,6 +49,8 @@ pub(crate) enum Fault {
     ForgetsWhatIsKnown,
     MakesTwins,
     ForgetsAgents,
+    IgnoresHandlers,
+    ForgetsHandlers,
 }
 
 #[derive(Debug)]
@@ -138,12 +140,27 @@ impl Passing for Vec<NewAgent> {
     }
 }
 
+/// A server that seems to have what all others have.
+impl Passing for Handlers {
+    fn spoil(self, fault: Fault) -> Self {
+        if fault == Fault::IgnoresHandlers { Self::from_iter(["concierge"]) } else { self }
+    }
+}
+
+impl Passing for &Handlers {
+    fn spoil(self, fault: Fault) -> Self {
+        static NONE: LazyLock<Handlers> = LazyLock::new(Handlers::default);
+        if fault == Fault::ForgetsHandlers { &NONE } else { self }
+    }
+}
+
 impl Passing for SweepRuns {
     fn spoil(self, fault: Fault) -> Self {
         Self {
             server: self.server.spoil(fault),
             carried: if fault == Fault::ForgetsCarried { Vec::new() } else { self.carried },
             silence: self.silence.spoil(fault),
+            handler_patience: self.handler_patience,
         }
     }
 }
@@ -152,7 +169,7 @@ impl Passing for SweepRuns {
 impl Passing for ClaimRuns {
     fn spoil(self, fault: Fault) -> Self {
         let limit = if fault == Fault::ClaimsTooMuch { u32::MAX } else { self.limit };
-        Self { limit, ..self }
+        Self { limit, handlers: self.handlers.spoil(fault), ..self }
     }
 }
 
@@ -175,7 +192,7 @@ impl Passing for StartRun {
         let overlap =
             if fault == Fault::QueuesAlways { Some(Overlap::Queue) } else { self.overlap };
         let message_seq = self.message_seq.filter(|_| fault != Fault::AnswersAnything);
-        Self { overlap, message_seq, ..self }
+        Self { overlap, message_seq, handlers: self.handlers.spoil(fault), ..self }
     }
 }
 
@@ -536,7 +553,7 @@ passing! {
         fn prune_idempotency_keys(age: Duration, limit: u32) -> u64;
     }
     ServerStore {
-        fn beat(server: ServerId) -> ();
+        fn beat(server: ServerId, handlers: &Handlers) -> ();
         fn retire(server: ServerId) -> ();
         fn pin_setting(name: &str, value: &str) -> String;
         fn ping() -> ();

@@ -197,6 +197,15 @@ noticed! {
         accounts::a_queued_mail_is_claimed_once,
         accounts::mails_claimed_at_once_go_to_one_each,
     }
+    a_store_that_gives_runs_to_anybody_is_noticed: IgnoresHandlers {
+        store::a_run_whose_handler_is_elsewhere_is_queued_and_due,
+        store::what_is_said_waits_for_a_server_with_the_handler,
+        store::a_claim_is_given_what_its_server_can_handle,
+        store::a_run_is_taken_over_by_a_server_with_its_handler,
+    }
+    a_store_that_forgets_who_has_what_is_noticed: ForgetsHandlers {
+        store::a_run_waits_while_a_live_server_has_its_handler,
+    }
     a_store_that_makes_an_app_each_time_is_noticed: MakesTwins {
         store::an_app_that_is_ensured_again_stays_as_it_is,
         store::an_app_that_fifty_ensure_at_once_is_made_once,

@@ -169,7 +169,7 @@ async fn a_run_that_was_just_claimed_is_not_swept_by_its_own_server() {
 async fn a_sweep_ends_what_is_behind_a_live_run_and_leaves_that_alone() {
     let room = asked().await;
     let first = room.start().await.run;
-    room.store.beat(first.server.unwrap()).await.unwrap();
+    room.store.beat(first.server.unwrap(), &nexo_core::Handlers::default()).await.unwrap();
     let second = room.queue().await;
     room.execute("update nexo_runs set deadline_at = now()").await;
     assert!(room.sweep().await.ended.is_empty(), "what never began has all its time");

@@ -68,7 +68,7 @@ async fn finding_nothing_to_claim_or_to_sweep_is_one_statement() {
     let room = Room::new().await;
     room.say("Hello").await.unwrap();
     let run = room.start().await.run;
-    room.store.beat(run.server.unwrap()).await.unwrap();
+    room.store.beat(run.server.unwrap(), &nexo_core::Handlers::default()).await.unwrap();
     room.queue().await;
     let watch = Watch::begin();
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use nexo_core::{
-    AppStore, FailureKind, JsonObject, MessageRange, MessageStore, NewApp, NewMessage, NewThread,
-    Reply, Role, RunState, ThreadStore,
+    AppStore, FailureKind, Handlers, JsonObject, MessageRange, MessageStore, NewApp, NewMessage,
+    NewThread, Reply, Role, RunState, ThreadStore,
 };
 use tempfile::TempDir;
 use tokio::{
@@ -31,8 +31,18 @@ async fn asked() -> (SqliteStore, StartRun, TempDir) {
     let (history, deadline) = (10, Duration::from_secs(60));
     let (overlap, debounce) = (None, None);
     let message_seq = None;
-    let start =
-        StartRun { run, app, thread, server, history, deadline, overlap, debounce, message_seq };
+    let start = StartRun {
+        run,
+        app,
+        thread,
+        server,
+        handlers: Handlers::default(),
+        history,
+        deadline,
+        overlap,
+        debounce,
+        message_seq,
+    };
     say(&store, &start).await;
     (store, start, directory)
 }
@@ -54,12 +64,15 @@ async fn queue(store: &SqliteStore, start: &StartRun) -> Run {
 
 fn wish() -> ClaimRuns {
     let (server, deadline) = (ServerId::new(), Duration::from_secs(60));
-    ClaimRuns { server, limit: 10, history: 10, deadline }
+    ClaimRuns { server, handlers: Handlers::default(), limit: 10, history: 10, deadline }
 }
 
 async fn sweep(store: &SqliteStore) -> SweptRuns {
     let (server, carried) = (ServerId::new(), Vec::new());
-    store.sweep_runs(SweepRuns { server, carried, silence: LONG }).await.unwrap()
+    store
+        .sweep_runs(SweepRuns { server, carried, silence: LONG, handler_patience: LONG })
+        .await
+        .unwrap()
 }
 
 async fn run(store: &SqliteStore, run: RunId) -> Run {
