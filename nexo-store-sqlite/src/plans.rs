@@ -21,7 +21,9 @@ async fn plan(store: &SqliteStore, statement: &str) -> Vec<String> {
 
 /// Fails if a whole table is read, or sorted.
 fn assert_sought(plan: &[String]) {
-    let whole_table = |step: &&String| step.starts_with("SCAN") && *step != "SCAN CONSTANT ROW";
+    // A list that is given as a parameter is no table.
+    let is_given = |step: &str| step == "SCAN CONSTANT ROW" || step.starts_with("SCAN json_each");
+    let whole_table = |step: &&String| step.starts_with("SCAN") && !is_given(step);
     assert_eq!(plan.iter().find(whole_table), None);
     assert_eq!(plan.iter().find(|step| step.contains("TEMP B-TREE")), None);
 }

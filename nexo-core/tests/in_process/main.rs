@@ -2,5 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on panics")]
 
+mod conformance;
 mod handlers;
 mod runs;
+mod stage;

@@ -1,6 +1,11 @@
-//! The suites notice a store that breaks its promises: a suite that passes everything would
-//! prove nothing.
+//! The suites notice a store or a dispatcher that breaks its promises: a suite that passes
+//! everything would prove nothing.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on panics")]
+
+#[path = "../in_process/stage.rs"]
+mod actors;
+mod dispatchers;
 mod faulty;
 
 use std::{
@@ -17,7 +22,12 @@ fn passes<F>(fault: Option<Fault>, case: impl FnOnce(Arc<FaultyStore>) -> F) -> 
 where
     F: Future<Output = ()>,
 {
-    catch_unwind(AssertUnwindSafe(|| run(case(Arc::new(FaultyStore::new(fault)))))).is_ok()
+    holds(|| case(Arc::new(FaultyStore::new(fault))))
+}
+
+/// Whether a case comes to its end.
+fn holds<F: Future<Output = ()>>(case: impl FnOnce() -> F) -> bool {
+    catch_unwind(AssertUnwindSafe(|| run(case()))).is_ok()
 }
 
 /// Makes a test of each fault: the cases pass without it, and none of them with it.
