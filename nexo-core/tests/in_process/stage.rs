@@ -13,9 +13,11 @@ use nexo_core::{
     dispatch::InProcess,
 };
 
+type Script = (Vec<Act>, Calls);
+
 /// What is to be done in which run.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Actor(Arc<Mutex<HashMap<RunId, (Vec<Act>, Calls)>>>);
+pub(crate) struct Actor(Arc<Mutex<HashMap<RunId, Script>>>);
 
 impl Handler for Actor {
     async fn answer(&self, turn: LiveTurn) -> Result<Answer, BoxError> {
