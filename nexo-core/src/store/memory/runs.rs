@@ -411,7 +411,9 @@ impl RunStore for MemoryStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AppId, AppStore, MessageStore, NewApp, NewThread, ThreadId, ThreadStore};
+    use crate::{
+        AppId, AppStore, MessageStore, NewAgent, NewApp, NewThread, ThreadId, ThreadStore,
+    };
 
     struct Room {
         store: MemoryStore,
@@ -468,6 +470,32 @@ mod tests {
         assert!(matches!(room.start().await, Err(Error::ThreadHeld(_))));
         let said = room.store.step(|state, _| state.found_thread(room.thread).messages.len());
         assert_eq!(said, 1);
+    }
+
+    /// Whoever finds that out has it found by a server with what is needed now.
+    #[tokio::test]
+    async fn a_run_is_left_to_a_server_with_the_handler_of_who_holds_the_thread_then() {
+        let room = Room::new().await;
+        let StartedRun::Started(first) = room.start().await.unwrap() else { panic!("standing") };
+        let (all, more) = (Scope::Everything, NewMessage::new(Role::User, "And this?"));
+        let (_, next) = room.store.ask(&all, more, room.wish()).await.unwrap();
+        let (new, app) = (NewApp::new("ann".parse().unwrap(), "Shop"), room.app);
+        room.store.ensure_app(new, vec![NewAgent::in_process("baker")]).await.unwrap();
+        let baker = room.store.step(|state, _| state.owning_app(app).agents[1].id);
+        room.change(|thread| thread.holder = Holder::Agent(baker));
+        room.store.hand_back_run(first.run.id, first.run.fence).await.unwrap();
+        room.store.stop_run(&all, app, first.run.id, Stop::Cancel).await.unwrap();
+        let claimed = async |handlers: Handlers| {
+            let claim = ClaimRuns { handlers, ..room.wish().claim() };
+            room.store.claim_runs(claim).await.unwrap()
+        };
+
+        assert!(claimed(Handlers::default()).await.is_empty());
+        let left = room.store.get_run(&all, next.run().id).await.unwrap();
+        assert_eq!((left.state, left.attempt), (RunState::Queued, 0));
+        assert_eq!(left.handler.as_deref(), Some("baker"));
+        let begun = claimed(Handlers::from_iter(["baker"])).await.remove(0);
+        assert_eq!((begun.run.id, begun.agent.id), (left.id, baker));
     }
 
     #[tokio::test]
