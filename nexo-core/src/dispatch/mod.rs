@@ -187,8 +187,12 @@ pub enum AgentEvent {
 pub type AgentStream = BoxStream<'static, Result<AgentEvent, Failure>>;
 
 /// Reaches agents of one kind.
+///
+/// `nexo_core::dispatcher_conformance!` (feature `conformance`) proves that one keeps what is
+/// promised here and at [`AgentEvent`].
 pub trait Dispatcher: fmt::Debug + Send + Sync + 'static {
     /// Hands one turn to an agent. Nothing is done before the stream is first polled; every
-    /// failure comes through the stream, as its last item.
+    /// failure comes through the stream, as its last item, and says whether it may help to ask
+    /// again ([`Failure::is_passing`]). What the agent said before is told before.
     fn dispatch(&self, turn: Arc<Turn>) -> AgentStream;
 }
