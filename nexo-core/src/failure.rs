@@ -123,7 +123,7 @@ failures! {
     WebhookBadContentType = "WEBHOOK_BAD_CONTENT_TYPE",
     /// The event stream breaks its own format.
     WebhookInvalidStream = "WEBHOOK_INVALID_STREAM",
-    /// The agent said that it failed, in its event stream.
+    /// The agent said that it failed.
     WebhookAgentError = "WEBHOOK_AGENT_ERROR",
     /// More came than the caps allow.
     WebhookTooLarge = "WEBHOOK_TOO_LARGE",

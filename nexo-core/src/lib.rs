@@ -34,7 +34,7 @@ mod store;
 mod subscribers;
 mod threads;
 
-pub use agents::{Agent, AgentStore};
+pub use agents::{Agent, AgentStore, NewAgent};
 pub use apps::{
     App, AppChanges, AppConfig, AppStore, ConfigChange, ConfigViolation, Expected, Greeting,
     MAIN_AGENT, MAIN_AGENT_KIND, MAX_CONFIG_BYTES, MAX_DEBOUNCE_MS, Mode, NewApp, PreviousSecret,
@@ -45,7 +45,10 @@ pub use deliveries::{
     Delivery, DeliveryFilter, DeliveryPosition, DeliveryStore, DeliverySummary, Frame, Frames,
     MAX_FRAMES_BYTES, MAX_KEPT_RESPONSE_BYTES,
 };
-pub use dispatch::{AgentEvent, AgentStream, Dispatcher, Interest, Purpose, Turn};
+pub use dispatch::{
+    AgentEvent, AgentStream, Answer, Dispatcher, Handler, Interest, LiveTurn, MAX_REPLY_BYTES,
+    Purpose, Turn,
+};
 pub use engine::{Engine, RunOptions};
 pub use error::{BoxError, Error, ErrorKind, Result};
 pub use events::{EventStore, FollowRun, FollowedRun, MAX_SEGMENT_BYTES, Said, Segment, Speaker};
@@ -72,11 +75,11 @@ pub use page::{Cursor, CursorPage, Page, PageRequest, position};
 pub use principal::{InvalidOwnerId, MAX_OWNER_CHARS, OwnerId, Principal, Scope};
 pub use replays::{Replay, ReplayPosition, ReplayStore};
 pub use runs::{
-    ClaimRuns, FinishRun, FinishedRun, Overlap, Plan, Reply, Run, RunFilter, RunPosition, RunStart,
-    RunState, RunStore, StartRun, StartedRun, Step, Stop, SweepRuns, SweptRuns,
+    Answerer, ClaimRuns, FinishRun, FinishedRun, Overlap, Plan, Reply, Run, RunFilter, RunPosition,
+    RunStart, RunState, RunStore, StartRun, StartedRun, Step, Stop, SweepRuns, SweptRuns,
 };
 pub use secret::{InvalidKeyRing, KeyRing, Secret};
-pub use servers::{SERVER_FORGOTTEN_AFTER, ServerStore};
+pub use servers::{Handlers, SERVER_FORGOTTEN_AFTER, ServerStore};
 pub use store::{MemoryStore, Store};
 pub use subscribers::{
     PREVIEW_CHARS, Subscriber, SubscriberPosition, SubscriberStore, SubscriberSummary,

@@ -5,8 +5,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 
 use crate::{
-    Dispatcher, Feed, LocalHub, MemoryStore, Store, StreamHub,
-    dispatch::Simulator,
+    App, Dispatcher, Feed, Handler, Handlers, LocalHub, MemoryStore, NewAgent, NewApp, OwnerId,
+    Result, Store, StreamHub,
+    dispatch::{IN_PROCESS, InProcess, Simulator},
     engine::{Engine, Ports, SIMULATOR, Settings},
 };
 
@@ -65,6 +66,39 @@ impl Nexo {
         &self.hub
     }
 
+    /// Sees to it that the owner has an app of this name with these agents, and gives it. A
+    /// host that embeds Nexo calls it at each start; several may do so at once.
+    ///
+    /// A text stands for an agent that the handler of this name answers for. What is there is
+    /// kept as it is, also agents that are not listed any more; see
+    /// [`AppStore::ensure_app`](crate::AppStore::ensure_app).
+    /// The first agent of the list answers in an app that is made.
+    ///
+    /// ```
+    /// # use nexo_core::{LiveTurn, Nexo};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> nexo_core::Result<()> {
+    /// # let nexo = Nexo::builder().agent("concierge", |_: LiveTurn| async { Ok("") }).build();
+    /// let owner = "bakery".parse().unwrap();
+    /// let app = nexo.ensure_app(owner, "Bakery desk", ["concierge"]).await?;
+    /// assert_eq!(app.name, "Bakery desk");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn ensure_app(
+        &self,
+        owner: OwnerId,
+        name: impl Into<String>,
+        agents: impl IntoIterator<Item = impl Into<NewAgent>>,
+    ) -> Result<App> {
+        let agents = agents.into_iter().map(Into::into).collect();
+        self.store.ensure_app(NewApp::new(owner, name), agents).await
+    }
+
     /// What carries the runs.
     #[must_use]
     pub fn engine(&self) -> &Engine {
@@ -84,6 +118,7 @@ pub struct NexoBuilder {
     store: Option<Arc<dyn Store>>,
     hub: Option<Arc<dyn StreamHub>>,
     dispatchers: HashMap<String, Arc<dyn Dispatcher>>,
+    handlers: InProcess,
     settings: Settings,
 }
 
@@ -94,12 +129,14 @@ impl Default for NexoBuilder {
             store: None,
             hub: None,
             dispatchers: HashMap::from([(SIMULATOR.to_owned(), simulator)]),
+            handlers: InProcess::default(),
             settings: Settings {
                 history: HISTORY,
                 deadline: RUN_DEADLINE,
                 patience: REPLY_PATIENCE,
                 calls_at_once: CALLS_AT_ONCE,
                 exclusive: false,
+                handlers: Handlers::default(),
             },
         }
     }
@@ -121,7 +158,27 @@ impl NexoBuilder {
         self
     }
 
-    /// How agents of one kind are reached. The kind `simulator` is there from the start.
+    /// An agent that is Rust code in this process, under the name of its handler: an
+    /// `async fn`, or a type; see [`Handler`]. [`Nexo::ensure_app`] has apps answered by it.
+    ///
+    /// ```
+    /// # use nexo_core::{LiveTurn, Nexo};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let nexo = Nexo::builder()
+    ///     .agent("echo", |turn: LiveTurn| async move { Ok(format!("You said {}", turn.text())) })
+    ///     .build();
+    /// # drop(nexo);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn agent(mut self, handler: impl Into<String>, answers: impl Handler) -> Self {
+        self.handlers = self.handlers.with(handler, answers);
+        self
+    }
+
+    /// How agents of one kind are reached. The kinds `simulator` and `in_process` are there from
+    /// the start; the latter is always that of [`NexoBuilder::agent`].
     #[must_use]
     pub fn dispatcher(mut self, kind: impl Into<String>, dispatcher: Arc<dyn Dispatcher>) -> Self {
         self.dispatchers.insert(kind.into(), dispatcher);
@@ -176,7 +233,10 @@ impl NexoBuilder {
         let hub = self.hub.unwrap_or_else(|| Arc::new(LocalHub::default()));
         let ports = Ports { store: Arc::clone(&store), hub: Arc::clone(&hub) };
         let handle = Handle::current();
-        let engine = Engine::new(ports, self.dispatchers, self.settings, handle.clone());
+        let settings = Settings { handlers: self.handlers.names().collect(), ..self.settings };
+        let mut dispatchers = self.dispatchers;
+        dispatchers.insert(IN_PROCESS.to_owned(), Arc::new(self.handlers));
+        let engine = Engine::new(ports, dispatchers, settings, handle.clone());
         let feed = Feed::new(Arc::clone(&store), Arc::clone(&hub), handle, engine.draining());
         Nexo { store, hub, engine, feed }
     }

@@ -1,6 +1,6 @@
 //! Servers: who is alive, and what all servers on one store have to agree on.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -9,11 +9,44 @@ use crate::{Result, ServerId};
 /// After this much silence a server without running runs is forgotten.
 pub const SERVER_FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
+/// The names of the handlers that a server has ([`NexoBuilder::agent`]). Cheap to clone.
+///
+/// ```
+/// # use nexo_core::Handlers;
+/// let handlers: Handlers = ["concierge", "baker"].into_iter().collect();
+/// assert!(handlers.have(Some("baker")) && !handlers.have(Some("butcher")));
+/// assert!(handlers.have(None), "whoever needs none finds what they need everywhere");
+/// ```
+///
+/// [`NexoBuilder::agent`]: crate::NexoBuilder::agent
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Handlers(Arc<BTreeSet<String>>);
+
+impl Handlers {
+    /// Whether a run that needs this handler, or none, can begin here.
+    #[must_use]
+    pub fn have(&self, handler: Option<&str>) -> bool {
+        handler.is_none_or(|handler| self.0.contains(handler))
+    }
+
+    /// The names, in rising order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+impl<T: Into<String>> FromIterator<T> for Handlers {
+    fn from_iter<I: IntoIterator<Item = T>>(names: I) -> Self {
+        Self(Arc::new(names.into_iter().map(Into::into).collect()))
+    }
+}
+
 /// Where servers report.
 #[async_trait]
 pub trait ServerStore: fmt::Debug + Send + Sync + 'static {
-    /// Says that the server is alive, now, by the store's clock. The first call registers it.
-    async fn beat(&self, server: ServerId) -> Result<()>;
+    /// Says that the server is alive, now, by the store's clock, and which handlers it has. The
+    /// first call registers it.
+    async fn beat(&self, server: ServerId, handlers: &Handlers) -> Result<()>;
 
     /// Says that the server has ended in good order.
     async fn retire(&self, server: ServerId) -> Result<()>;

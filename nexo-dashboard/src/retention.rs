@@ -94,6 +94,7 @@ mod tests {
             app,
             thread: thread.id,
             server: ServerId::new(),
+            handlers: nexo_core::Handlers::default(),
             history: 1,
             deadline: HOUR,
             overlap: None,

@@ -1,9 +1,10 @@
 //! Agents.
 
 use async_trait::async_trait;
-use nexo_core::{Agent, AgentId, AgentStore, AppId, Error, Result, Scope};
+use nexo_core::{Agent, AgentId, AgentStore, AppId, Error, NewAgent, Result, Scope};
+use uuid::Uuid;
 
-use crate::{PostgresStore, apps::rows_of_app, row::Columns, scoped};
+use crate::{Connection, PostgresStore, apps::rows_of_app, row::Columns, run, scoped};
 
 /// What read_agent() reads, in its order.
 macro_rules! agent_columns {
@@ -34,6 +35,15 @@ const LIST: &str = concat!(
     " order by g.created_at, g.id"
 );
 
+/// Those whose name the app has already are left out.
+const ENSURE: &str = "
+    insert into nexo_agents (id, app_id, name, kind, config, handler, grants, created_at,
+        updated_at)
+    select n.id, $1, n.name, n.kind, n.config::json, n.handler, '{}', now(), now()
+    from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[])
+        as n (id, name, kind, config, handler)
+    on conflict (app_id, name) do nothing";
+
 #[async_trait]
 impl AgentStore for PostgresStore {
     async fn get_agent(&self, scope: &Scope, app: AppId, agent: AgentId) -> Result<Agent> {
@@ -51,6 +61,24 @@ impl AgentStore for PostgresStore {
         let rows = rows_of_app(app, &rows)?.iter();
         rows.map(|row| self.read_agent(&mut Columns::of(row))).collect()
     }
+}
+
+/// Makes the agents that an app has none of their name.
+pub(crate) async fn ensure_agents(
+    app: AppId,
+    agents: &[NewAgent],
+    connection: &mut Connection,
+) -> Result<()> {
+    let ids: Vec<Uuid> = agents.iter().map(|_| AgentId::new().as_uuid()).collect();
+    let column = |of: fn(&NewAgent) -> &str| agents.iter().map(of).collect::<Vec<&str>>();
+    let query = sqlx::query(ENSURE)
+        .bind(app.as_uuid())
+        .bind(ids)
+        .bind(column(|agent| &agent.name))
+        .bind(column(|agent| &agent.kind))
+        .bind(column(|agent| agent.config.as_str()))
+        .bind(agents.iter().map(NewAgent::handler).collect::<Vec<_>>());
+    run(connection, query).await
 }
 
 const SECRET: &str = "nexo_agents.secret";

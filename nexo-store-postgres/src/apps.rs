@@ -2,13 +2,14 @@
 
 use async_trait::async_trait;
 use nexo_core::{
-    AgentId, App, AppChanges, AppId, AppStore, Error, MAIN_AGENT, MAIN_AGENT_KIND, NewApp, OwnerId,
-    Page, PageRequest, PreviousSecret, Result, Scope, Secret,
+    AgentId, App, AppChanges, AppId, AppStore, Error, MAIN_AGENT, MAIN_AGENT_KIND, NewAgent,
+    NewApp, OwnerId, Page, PageRequest, PreviousSecret, Result, Scope, Secret,
 };
 use sqlx::postgres::PgRow;
 
 use crate::{
-    Connection, PostgresStore,
+    Connection, PostgresStore, SqlQuery,
+    agents::ensure_agents,
     error::commit,
     find,
     keys::{follow_secrets, new_secret_key},
@@ -46,6 +47,23 @@ const CREATE: &str = concat!(
     app_columns!("a"),
     " from a"
 );
+
+/// Whoever ensures an app of this owner and name waits for those who do the same. There is no
+/// rule about names else: an owner may have two apps of one name.
+const LOCK_NAME: &str = "select pg_advisory_xact_lock(hashtext($1), hashtext($2))";
+
+/// The lock keeps the app until its agents are there.
+const FIND: &str = concat!(
+    "select ",
+    app_columns!("a"),
+    " from nexo_apps a where a.owner = $1 and a.name = $2
+    order by a.created_at, a.id limit 1 for key share of a"
+);
+
+const SET_DEFAULT: &str = "
+    update nexo_apps a set default_agent_id = g.id
+    from nexo_agents g where a.id = $1 and g.app_id = a.id and g.name = $2
+    returning g.id";
 
 const GET: &str =
     concat!("select ", app_columns!("a"), " from nexo_apps a where a.id = $4 and ", sees_app!("a"));
@@ -95,25 +113,29 @@ const DELETE: &str = "delete from nexo_apps where id = $1";
 #[async_trait]
 impl AppStore for PostgresStore {
     async fn create_app(&self, app: NewApp) -> Result<App> {
-        let id = AppId::new();
-        let secret = app.webhook_secret.as_ref();
-        let (key, key_name, digest) = new_secret_key(id, secret);
-        let query = sqlx::query(CREATE)
-            .bind(id.as_uuid())
-            .bind(app.owner.as_str())
-            .bind(app.name)
-            .bind(app.description)
-            .bind(app.webhook_url)
-            .bind(self.seal_app(SECRET, id, secret))
-            .bind(app.config.as_str())
-            .bind(AgentId::new().as_uuid())
-            .bind(MAIN_AGENT)
-            .bind(MAIN_AGENT_KIND)
-            .bind(key.as_uuid())
-            .bind(key_name)
-            .bind(digest);
-        let row = self.write_optional(query).await?;
+        let row = self.write_optional(self.create_query(app)).await?;
         self.read_app(&mut Columns::of(&row.ok_or(Error::Corrupt("new app"))?))
+    }
+
+    async fn ensure_app(&self, app: NewApp, agents: Vec<NewAgent>) -> Result<App> {
+        let (owner, name) = (app.owner.as_str().to_owned(), app.name.clone());
+        let mut transaction = self.begin().await?;
+        run(&mut transaction, sqlx::query(LOCK_NAME).bind(&owner).bind(&name)).await?;
+        let found = sqlx::query(FIND).bind(&owner).bind(&name);
+        let (row, is_new) = match find(&mut transaction, found).await? {
+            Some(row) => (Some(row), false),
+            None => (find(&mut transaction, self.create_query(app)).await?, true),
+        };
+        let row = row.ok_or(Error::Corrupt("new app"))?;
+        let mut app = self.read_app(&mut Columns::of(&row))?;
+        ensure_agents(app.id, &agents, &mut transaction).await?;
+        if let Some(first) = agents.first().filter(|_| is_new) {
+            let query = sqlx::query(SET_DEFAULT).bind(app.id.as_uuid()).bind(&first.name);
+            let row = find(&mut transaction, query).await?.ok_or(Error::Corrupt("new agent"))?;
+            app.default_agent = AgentId::from_uuid(Columns::of(&row).take()?);
+        }
+        commit(transaction).await?;
+        Ok(app)
     }
 
     async fn get_app(&self, scope: &Scope, app: AppId) -> Result<App> {
@@ -183,6 +205,26 @@ impl PostgresStore {
             created_at: columns.time()?,
             updated_at: columns.time()?,
         })
+    }
+
+    fn create_query(&self, app: NewApp) -> SqlQuery<'static> {
+        let id = AppId::new();
+        let secret = app.webhook_secret.as_ref();
+        let (key, key_name, digest) = new_secret_key(id, secret);
+        sqlx::query(CREATE)
+            .bind(id.as_uuid())
+            .bind(app.owner.as_str().to_owned())
+            .bind(app.name)
+            .bind(app.description)
+            .bind(app.webhook_url)
+            .bind(self.seal_app(SECRET, id, secret))
+            .bind(app.config.as_str().to_owned())
+            .bind(AgentId::new().as_uuid())
+            .bind(MAIN_AGENT)
+            .bind(MAIN_AGENT_KIND)
+            .bind(key.as_uuid())
+            .bind(key_name)
+            .bind(digest)
     }
 
     fn read_previous_secret(

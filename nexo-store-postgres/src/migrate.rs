@@ -20,6 +20,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "durable runs", include_str!("../migrations/0002_durable_runs.sql")),
     (3, "inspection", include_str!("../migrations/0003_inspection.sql")),
     (4, "feeds", include_str!("../migrations/0004_feeds.sql")),
+    (5, "handlers", include_str!("../migrations/0005_handlers.sql")),
 ];
 
 impl PostgresStore {

@@ -1,7 +1,7 @@
 //! Servers, and the settings they agree on.
 
 use async_trait::async_trait;
-use nexo_core::{Error, Result, SERVER_FORGOTTEN_AFTER, ServerId, ServerStore};
+use nexo_core::{Error, Handlers, Result, SERVER_FORGOTTEN_AFTER, ServerId, ServerStore};
 
 use crate::{
     PostgresStore,
@@ -9,8 +9,8 @@ use crate::{
 };
 
 const BEAT: &str = "
-    insert into nexo_servers (id, started_at, beat_at) values ($1, now(), now())
-    on conflict (id) do update set beat_at = clock_timestamp()";
+    insert into nexo_servers (id, started_at, beat_at, handlers) values ($1, now(), now(), $2)
+    on conflict (id) do update set beat_at = clock_timestamp(), handlers = excluded.handlers";
 
 const RETIRE: &str = "delete from nexo_servers where id = $1";
 
@@ -43,10 +43,16 @@ const PIN: &str = "
     on conflict (name) do update set value = s.value
     returning s.value";
 
+/// The names as a parameter of the type `text[]`.
+pub(crate) fn names(handlers: &Handlers) -> Vec<String> {
+    handlers.names().map(str::to_owned).collect()
+}
+
 #[async_trait]
 impl ServerStore for PostgresStore {
-    async fn beat(&self, server: ServerId) -> Result<()> {
-        self.write(sqlx::query(BEAT).bind(server.as_uuid())).await.map(drop)
+    async fn beat(&self, server: ServerId, handlers: &Handlers) -> Result<()> {
+        let query = sqlx::query(BEAT).bind(server.as_uuid()).bind(names(handlers));
+        self.write(query).await.map(drop)
     }
 
     async fn retire(&self, server: ServerId) -> Result<()> {

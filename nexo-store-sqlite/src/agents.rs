@@ -1,17 +1,28 @@
 //! Agents.
 
 use async_trait::async_trait;
-use nexo_core::{Agent, AgentId, AgentStore, AppId, Error, KeyRing, Result, Scope};
+use nexo_core::{
+    Agent, AgentId, AgentStore, Answerer, AppId, Error, KeyRing, NewAgent, Result, Scope,
+};
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 use uuid::Uuid;
 
-use crate::{SqliteStore, apps, columns::Columns, error};
+use crate::{SqliteStore, Tx, apps, columns::Columns, error};
 
 const SECRET_COLUMN: &str = "nexo_agents.secret";
 
 const GET: &str = "select * from nexo_agents where app_id = ?1 and id = ?2";
 
+const HANDLER: &str = "select handler from nexo_agents where id = ?1";
+
 const LIST: &str = "select * from nexo_agents where app_id = ?1 order by created_at, id";
+
+/// One whose name the app has already is left out.
+const ENSURE: &str = "
+    insert into nexo_agents (id, app_id, name, kind, config, handler, grants, created_at,
+        updated_at)
+    values (?1, ?2, ?3, ?4, ?5, ?6, '{}', ?7, ?7)
+    on conflict (app_id, name) do nothing";
 
 #[async_trait]
 impl AgentStore for SqliteStore {
@@ -35,6 +46,36 @@ pub(crate) async fn get(
     let query = sqlx::query(GET).bind(app.as_uuid()).bind(agent.as_uuid());
     let row = query.fetch_optional(connection).await?;
     read(&row.ok_or(Error::AgentNotFound)?, keys)
+}
+
+/// Makes the agents that an app has none of their name.
+pub(crate) async fn ensure(
+    tx: &mut Tx<'_>,
+    app: AppId,
+    agents: Vec<NewAgent>,
+) -> error::Result<()> {
+    for agent in agents {
+        sqlx::query(ENSURE)
+            .bind(AgentId::new().as_uuid())
+            .bind(app.as_uuid())
+            .bind(&agent.name)
+            .bind(&agent.kind)
+            .bind(agent.config.as_str())
+            .bind(agent.handler())
+            .bind(tx.now.as_micros())
+            .execute(&mut *tx.connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// The agent as the one who answers, whether it is there or not.
+pub(crate) async fn answerer(
+    connection: &mut SqliteConnection,
+    agent: AgentId,
+) -> error::Result<Answerer> {
+    let query = sqlx::query_scalar::<_, Option<String>>(HANDLER).bind(agent.as_uuid());
+    Ok(Answerer { agent, handler: query.fetch_optional(connection).await?.flatten() })
 }
 
 async fn list(store: &SqliteStore, scope: &Scope, app: AppId) -> error::Result<Vec<Agent>> {

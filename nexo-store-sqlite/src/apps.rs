@@ -2,14 +2,14 @@
 
 use async_trait::async_trait;
 use nexo_core::{
-    AgentId, App, AppChanges, AppId, AppStore, Error, KeyRing, MAIN_AGENT, MAIN_AGENT_KIND, NewApp,
-    OwnerId, Page, PageRequest, PreviousSecret, Result, Scope, Secret,
+    AgentId, App, AppChanges, AppId, AppStore, Error, KeyRing, MAIN_AGENT, MAIN_AGENT_KIND,
+    NewAgent, NewApp, OwnerId, Page, PageRequest, PreviousSecret, Result, Scope, Secret,
 };
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 use uuid::Uuid;
 
 use crate::{
-    SqliteStore, Tx,
+    SqliteStore, Tx, agents,
     columns::{Columns, corrupt},
     error, keys,
 };
@@ -25,6 +25,15 @@ const INSERT: &str = "
 const INSERT_MAIN_AGENT: &str = "
     insert into nexo_agents (id, app_id, name, kind, config, grants, created_at, updated_at)
     values (?1, ?2, ?3, ?4, '{}', '{}', ?5, ?5)";
+
+pub(crate) const FIND: &str = "
+    select * from nexo_apps where owner = ?1 and name = ?2 order by created_at, id limit 1";
+
+const SET_DEFAULT: &str = "
+    update nexo_apps
+    set default_agent_id = (select id from nexo_agents where app_id = ?1 and name = ?2)
+    where id = ?1
+    returning default_agent_id";
 
 const GET: &str = "select * from nexo_apps where id = ?1";
 
@@ -50,6 +59,10 @@ const DELETE: &str = "delete from nexo_apps where id = ?1";
 impl AppStore for SqliteStore {
     async fn create_app(&self, app: NewApp) -> Result<App> {
         self.write(move |tx| Box::pin(create(tx, app))).await
+    }
+
+    async fn ensure_app(&self, app: NewApp, agents: Vec<NewAgent>) -> Result<App> {
+        self.write(move |tx| Box::pin(ensure(tx, app, agents))).await
     }
 
     async fn get_app(&self, scope: &Scope, app: AppId) -> Result<App> {
@@ -101,6 +114,32 @@ pub(crate) async fn require(
 /// Whether an app lies within the scope, by the `owner` that the row tells.
 pub(crate) fn sees(scope: &Scope, app: AppId, row: &SqliteRow) -> error::Result<bool> {
     Ok(scope.sees_app(app, &owner(row)?))
+}
+
+/// There is one writer, so of many who ensure an app one makes it.
+async fn ensure(mut tx: Tx<'_>, new: NewApp, agents: Vec<NewAgent>) -> error::Result<App> {
+    let row = sqlx::query(FIND)
+        .bind(new.owner.as_str())
+        .bind(&new.name)
+        .fetch_optional(&mut *tx.connection)
+        .await?;
+    let first = agents.first().map(|agent| agent.name.clone());
+    let Some(row) = row else {
+        let mut app = create(tx.part(), new).await?;
+        agents::ensure(&mut tx, app.id, agents).await?;
+        if let Some(first) = first {
+            app.default_agent = set_default(&mut tx, app.id, &first).await?;
+        }
+        return Ok(app);
+    };
+    let app = read(&row, tx.keys)?;
+    agents::ensure(&mut tx, app.id, agents).await?;
+    Ok(app)
+}
+
+async fn set_default(tx: &mut Tx<'_>, app: AppId, agent: &str) -> error::Result<AgentId> {
+    let query = sqlx::query_scalar(SET_DEFAULT).bind(app.as_uuid()).bind(agent);
+    Ok(AgentId::from_uuid(query.fetch_one(&mut *tx.connection).await?))
 }
 
 async fn create(tx: Tx<'_>, new: NewApp) -> error::Result<App> {

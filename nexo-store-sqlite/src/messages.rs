@@ -331,6 +331,7 @@ mod tests {
             app,
             thread: made.id,
             server: ServerId::new(),
+            handlers: nexo_core::Handlers::default(),
             history: 10,
             deadline: Duration::from_secs(60),
             overlap: None,

@@ -15,6 +15,7 @@ const FILES: &[File] = &[
     (2, "durable_runs", include_str!("../migrations/0002_durable_runs.sql")),
     (3, "inspection", include_str!("../migrations/0003_inspection.sql")),
     (4, "feeds", include_str!("../migrations/0004_feeds.sql")),
+    (5, "handlers", include_str!("../migrations/0005_handlers.sql")),
 ];
 
 /// An embedder that uses sqlx in the same file has a table of the default name already.

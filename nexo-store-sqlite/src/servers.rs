@@ -1,13 +1,13 @@
 //! Servers, and what they have to agree on.
 
 use async_trait::async_trait;
-use nexo_core::{Result, SERVER_FORGOTTEN_AFTER, ServerId, ServerStore};
+use nexo_core::{Handlers, Result, SERVER_FORGOTTEN_AFTER, ServerId, ServerStore};
 
 use crate::{SqliteStore, Tx, error};
 
 const BEAT: &str = "
-    insert into nexo_servers (id, started_at, beat_at) values (?1, ?2, ?2)
-    on conflict (id) do update set beat_at = excluded.beat_at";
+    insert into nexo_servers (id, started_at, beat_at, handlers) values (?1, ?2, ?2, ?3)
+    on conflict (id) do update set beat_at = excluded.beat_at, handlers = excluded.handlers";
 
 const RETIRE: &str = "delete from nexo_servers where id = ?1";
 
@@ -33,8 +33,9 @@ const PING: &str = "select 1";
 
 #[async_trait]
 impl ServerStore for SqliteStore {
-    async fn beat(&self, server: ServerId) -> Result<()> {
-        self.write(move |tx| Box::pin(beat(tx, server))).await
+    async fn beat(&self, server: ServerId, handlers: &Handlers) -> Result<()> {
+        let handlers = names(handlers);
+        self.write(move |tx| Box::pin(beat(tx, server, handlers))).await
     }
 
     async fn retire(&self, server: ServerId) -> Result<()> {
@@ -58,9 +59,15 @@ impl ServerStore for SqliteStore {
     }
 }
 
-async fn beat(tx: Tx<'_>, server: ServerId) -> error::Result<()> {
+/// The names as a JSON array.
+pub(crate) fn names(handlers: &Handlers) -> String {
+    let names: Vec<&str> = handlers.names().collect();
+    serde_json::json!(names).to_string()
+}
+
+async fn beat(tx: Tx<'_>, server: ServerId, handlers: String) -> error::Result<()> {
     let beat = sqlx::query(BEAT).bind(server.as_uuid()).bind(tx.now.as_micros());
-    beat.execute(tx.connection).await?;
+    beat.bind(handlers).execute(tx.connection).await?;
     Ok(())
 }
 
@@ -103,9 +110,9 @@ mod tests {
         let (store, _directory) = fresh_store().await;
         let store = store.with_clock(clock.clone());
         let (gone, live) = (ServerId::new(), ServerId::new());
-        store.beat(gone).await.unwrap();
+        store.beat(gone, &Handlers::default()).await.unwrap();
         clock.advance(SERVER_FORGOTTEN_AFTER + Duration::from_secs(1));
-        store.beat(live).await.unwrap();
+        store.beat(live, &Handlers::default()).await.unwrap();
 
         store.prune().await.unwrap();
 

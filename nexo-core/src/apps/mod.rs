@@ -9,7 +9,8 @@ use async_trait::async_trait;
 pub use config::{AppConfig, ConfigViolation, Expected, Greeting, MAX_DEBOUNCE_MS, Mode, Scenario};
 
 use crate::{
-    AgentId, AppId, Error, JsonObject, OwnerId, Page, PageRequest, Result, Scope, Secret, Timestamp,
+    AgentId, AppId, Error, JsonObject, NewAgent, OwnerId, Page, PageRequest, Result, Scope, Secret,
+    Timestamp,
 };
 
 /// The name of the agent that every app is created with.
@@ -191,6 +192,15 @@ pub trait AppStore: fmt::Debug + Send + Sync + 'static {
     /// Creates an app together with its main agent (name [`MAIN_AGENT`], kind
     /// [`MAIN_AGENT_KIND`]), which becomes its default agent.
     async fn create_app(&self, app: NewApp) -> Result<App>;
+
+    /// Sees to it that the app's owner has an app of its name with these agents, and gives it:
+    /// of many at once, all get the same. If the owner has several, the oldest is meant.
+    ///
+    /// What is there is kept as it is, and what is missing is made: the app as by
+    /// [`AppStore::create_app`], each agent that the app has none of its name. Agents that are
+    /// not listed are kept as well: threads may be in their hands. The default agent of an app
+    /// that is made is the first of the list, that of one that is there stays.
+    async fn ensure_app(&self, app: NewApp, agents: Vec<NewAgent>) -> Result<App>;
 
     /// Gets an app.
     ///

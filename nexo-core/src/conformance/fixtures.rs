@@ -5,7 +5,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use tokio::{sync::Barrier, task::JoinSet, time::Instant};
 
 use crate::{
-    App, AppId, ClaimRuns, Cursor, CursorPage, FinishRun, Message, MessageRange, NewApp,
+    App, AppId, ClaimRuns, Cursor, CursorPage, FinishRun, Handlers, Message, MessageRange, NewApp,
     NewMessage, NewThread, OwnerId, Reply, Result, Role, Run, RunId, RunStart, RunState, Scope,
     ServerId, StartRun, StartedRun, Store, Subscriber, SubscriberId, SweepRuns, SweptRuns, Thread,
 };
@@ -171,6 +171,7 @@ impl Room {
             app: self.app.id,
             thread: self.thread.id,
             server: ServerId::new(),
+            handlers: Handlers::default(),
             history: 10,
             deadline: Duration::from_secs(60),
             overlap: None,
@@ -227,7 +228,13 @@ pub(super) fn standing(outcome: Result<StartedRun>) -> Run {
 
 /// A new server's wish for runs.
 pub(super) fn claim(limit: u32) -> ClaimRuns {
-    ClaimRuns { server: ServerId::new(), limit, history: 10, deadline: Duration::from_secs(60) }
+    ClaimRuns {
+        server: ServerId::new(),
+        handlers: Handlers::default(),
+        limit,
+        history: 10,
+        deadline: Duration::from_secs(60),
+    }
 }
 
 /// Ends a run well, with this reply.
@@ -246,5 +253,7 @@ pub(super) fn completed(run: &Run, content: &str) -> FinishRun {
 /// Looks after the runs that nobody carries, as a server that runs nothing.
 pub(super) async fn sweep(store: &Arc<dyn Store>, silence: Duration) -> SweptRuns {
     let (server, carried) = (ServerId::new(), Vec::new());
-    store.sweep_runs(SweepRuns { server, carried, silence }).await.unwrap()
+    let handler_patience = Duration::from_secs(3_600);
+    let sweep = SweepRuns { server, carried, silence, handler_patience };
+    store.sweep_runs(sweep).await.unwrap()
 }

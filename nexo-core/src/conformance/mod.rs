@@ -1,10 +1,12 @@
-//! Suites that prove that a store keeps its promises.
+//! Suites that prove that a store, a hub or a dispatcher keeps its promises.
 //!
 //! Whatever a store's traits promise has a case here: an async function that is handed an
 //! empty store, and panics if the promise is broken. [`store_conformance!`] makes a test of
 //! each case of [`Store`], [`accounts_conformance!`] of each case of
-//! [`AccountStore`](crate::accounts::AccountStore), and [`hub_conformance!`] of each case of
-//! [`StreamHub`].
+//! [`AccountStore`](crate::accounts::AccountStore), [`hub_conformance!`] of each case of
+//! [`StreamHub`], and [`dispatcher_conformance!`] of each case of
+//! [`Dispatcher`](crate::Dispatcher), whose agents the dispatcher's author brings
+//! ([`dispatcher::Stage`]).
 //!
 //! A store's author enables the feature `conformance` in a dev-dependency, and writes one
 //! file:
@@ -33,10 +35,12 @@
 //! [`store_conformance!`]: crate::store_conformance
 //! [`accounts_conformance!`]: crate::accounts_conformance
 //! [`hub_conformance!`]: crate::hub_conformance
+//! [`dispatcher_conformance!`]: crate::dispatcher_conformance
 //! [`StreamHub`]: crate::StreamHub
 #![allow(clippy::unwrap_used, reason = "a case that can't go on has failed")]
 
 pub mod accounts;
+pub mod dispatcher;
 mod fixtures;
 pub mod hub;
 pub mod store;
@@ -100,6 +104,35 @@ impl<T: StreamHub, G> FreshHubs for ((T, T), G) {
 
     fn split(self) -> (hub::Hubs, G) {
         (hub::Hubs::new(self.0), self.1)
+    }
+}
+
+/// What the suite for dispatchers gets them from: a stage, or a stage with what has to outlive it.
+pub trait FreshStage {
+    /// The stage.
+    type Stage: dispatcher::Stage;
+    /// What has to live as long.
+    type Guard;
+
+    /// Takes the two apart.
+    fn split(self) -> (Self::Stage, Self::Guard);
+}
+
+impl<T: dispatcher::Stage> FreshStage for T {
+    type Stage = T;
+    type Guard = ();
+
+    fn split(self) -> (T, ()) {
+        (self, ())
+    }
+}
+
+impl<T: dispatcher::Stage, G> FreshStage for (T, G) {
+    type Stage = T;
+    type Guard = G;
+
+    fn split(self) -> (T, G) {
+        self
     }
 }
 

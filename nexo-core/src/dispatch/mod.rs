@@ -4,22 +4,33 @@
 //! answer that comes at once and one that comes piece by piece are the same thing to the
 //! engine. A dispatcher never retries: it says what went wrong, and the engine decides.
 
+mod events;
+mod in_process;
+mod pieces;
 mod sample;
 mod simulator;
 #[cfg(feature = "webhook")]
 pub mod webhook;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, pin::pin, sync::Arc};
 
-use futures::stream::BoxStream;
+use futures::{
+    future::{Either, select},
+    stream::BoxStream,
+};
 use tokio_util::sync::CancellationToken;
 
+pub use in_process::{Answer, Handler, IN_PROCESS, InProcess, LiveTurn};
 pub use simulator::Simulator;
 
 use crate::{
-    Agent, App, AppConfig, Delivery, Failure, JsonObject, MAIN_AGENT_KIND, Message, ReplayId, Run,
-    RunStart, Secret, Thread, Timestamp,
+    Agent, App, AppConfig, Delivery, Failure, FailureKind, JsonObject, MAIN_AGENT_KIND, Message,
+    ReplayId, Run, RunStart, Secret, Thread, Timestamp,
 };
+
+/// The most text of one reply, in bytes, whichever way it comes. A dispatcher that is told more
+/// fails with [`FailureKind::WebhookTooLarge`].
+pub const MAX_REPLY_BYTES: usize = 256 * 1024;
 
 /// What an agent is asked: to answer a message of a thread, knowing what was said before.
 #[derive(Clone, Debug)]
@@ -60,6 +71,20 @@ impl Interest {
     pub fn lose(&self) {
         self.0.cancel();
     }
+
+    /// Does something for as long as the answer is wanted; it fails where that ends first.
+    async fn while_wanted<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        match select(pin!(self.lost()), pin!(work)).await {
+            Either::Left(_) => {
+                let why = "the rest of the answer was not wanted any more";
+                Err(Failure::new(FailureKind::RunCancelled, why))
+            }
+            Either::Right((outcome, _)) => outcome,
+        }
+    }
 }
 
 /// What an agent is asked for.
@@ -75,6 +100,12 @@ pub enum Purpose {
 }
 
 impl Turn {
+    /// What was said in the message to answer; empty if it has no text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.message.content.as_deref().unwrap_or_default()
+    }
+
     /// The replay that the turn belongs to, if it is one of a replay.
     #[must_use]
     pub fn replay(&self) -> Option<ReplayId> {
@@ -156,8 +187,12 @@ pub enum AgentEvent {
 pub type AgentStream = BoxStream<'static, Result<AgentEvent, Failure>>;
 
 /// Reaches agents of one kind.
+///
+/// `nexo_core::dispatcher_conformance!` (feature `conformance`) proves that one keeps what is
+/// promised here and at [`AgentEvent`].
 pub trait Dispatcher: fmt::Debug + Send + Sync + 'static {
     /// Hands one turn to an agent. Nothing is done before the stream is first polled; every
-    /// failure comes through the stream, as its last item.
+    /// failure comes through the stream, as its last item, and says whether it may help to ask
+    /// again ([`Failure::is_passing`]). What the agent said before is told before.
     fn dispatch(&self, turn: Arc<Turn>) -> AgentStream;
 }

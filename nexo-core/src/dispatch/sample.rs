@@ -68,6 +68,7 @@ fn run(app: &App, agent: &Agent, message: &Message, now: Timestamp) -> Run {
         app: app.id,
         thread: message.thread,
         agent: agent.id,
+        handler: agent.handler(),
         message: message.id,
         message_seq: message.seq,
         state: RunState::Running,

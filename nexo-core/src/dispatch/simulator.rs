@@ -57,7 +57,7 @@ fn answer(turn: &Turn) -> Vec<Result<AgentEvent, Failure>> {
 }
 
 fn reply(turn: &Turn) -> String {
-    let said = turn.message.content.as_deref().unwrap_or_default();
+    let said = turn.text();
     let reply = match turn.config.scenario {
         Scenario::EcommerceSupport => SUPPORT[said.chars().count() % SUPPORT.len()].to_owned(),
         _ if said.is_empty() => EMPTY_PROMPT.to_owned(),

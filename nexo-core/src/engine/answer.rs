@@ -12,12 +12,9 @@ use super::{
     routing::Route,
 };
 use crate::{
-    AgentEvent, AgentStream, Clock, Delivery, Failure, FailureKind, FinishRun, JsonObject, Reply,
-    RunEvent, RunState, Stop, SystemClock, Timestamp, Turn, hub::Publisher,
+    AgentEvent, AgentStream, Clock, Delivery, Failure, FailureKind, FinishRun, JsonObject,
+    MAX_REPLY_BYTES, Reply, RunEvent, RunState, Stop, SystemClock, Timestamp, Turn, hub::Publisher,
 };
-
-/// The most text of one reply, in bytes, whichever way it came.
-pub(crate) const MAX_REPLY_BYTES: usize = 256 * 1024;
 
 /// For how long a dispatcher may still say what it has sent when its answer is not wanted any
 /// more. It need not wait for anything to do so.

@@ -49,6 +49,7 @@ async fn claim(inner: &Arc<Inner>) -> Result<bool> {
     }
     let claim = ClaimRuns {
         server: inner.server,
+        handlers: inner.settings.handlers.clone(),
         limit,
         history: inner.settings.history,
         deadline: inner.settings.deadline,

@@ -16,6 +16,8 @@ const BEAT_EVERY: Duration = Duration::from_secs(3);
 const SILENCE: Duration = Duration::from_secs(10);
 /// After this much silence a server counts itself as gone: before others do.
 const DEAFNESS: Duration = Duration::from_secs(7);
+/// How long a run that is due waits for a server that has what its agent needs.
+const HANDLER_PATIENCE: Duration = Duration::from_secs(30);
 
 impl Engine {
     /// Signs the server on, once: from now on it beats, takes over the runs of servers that are
@@ -34,7 +36,7 @@ impl Engine {
 }
 
 async fn sign_on(inner: &Arc<Inner>) -> Result<()> {
-    inner.store.beat(inner.server).await?;
+    inner.store.beat(inner.server, &inner.settings.handlers).await?;
     if inner.settings.exclusive {
         sweep(inner, Duration::ZERO).await?;
     }
@@ -71,7 +73,8 @@ async fn keep_beating(inner: Weak<Inner>) {
 /// A store that does not answer must not keep the server from counting itself as gone.
 async fn beat(inner: &Inner, heard: Instant) -> Result<()> {
     let patience = (heard + DEAFNESS).max(Instant::now() + BEAT_EVERY);
-    let beaten = timeout_at(patience, inner.store.beat(inner.server)).await;
+    let beating = inner.store.beat(inner.server, &inner.settings.handlers);
+    let beaten = timeout_at(patience, beating).await;
     beaten.unwrap_or_else(|late| Err(Error::Unavailable(late.into())))
 }
 
@@ -91,7 +94,12 @@ async fn look_after_others(inner: &Inner, heard_since: Instant) {
 
 async fn sweep(inner: &Inner, silence: Duration) -> Result<()> {
     let taking = inner.taking.lock().await;
-    let sweep = SweepRuns { server: inner.server, carried: inner.carried.ids(), silence };
+    let sweep = SweepRuns {
+        server: inner.server,
+        carried: inner.carried.ids(),
+        silence,
+        handler_patience: HANDLER_PATIENCE,
+    };
     let swept = inner.store.sweep_runs(sweep).await?;
     drop(taking);
     let (queued, ended) = (swept.queued.len(), swept.ended.len());

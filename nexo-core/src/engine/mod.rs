@@ -19,7 +19,6 @@ mod resend;
 mod routing;
 mod turn;
 
-pub(crate) use answer::MAX_REPLY_BYTES;
 pub(crate) use routing::SIMULATOR;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -38,8 +37,8 @@ use tokio_util::{
 };
 
 use crate::{
-    AppId, Dispatcher, Error, FinishRun, Hint, Message, Once, Overlap, Reply, Result, Run,
-    RunCursor, RunId, RunStart, RunState, Scope, ServerId, StartRun, StartedRun, Stop, Store,
+    AppId, Dispatcher, Error, FinishRun, Handlers, Hint, Message, Once, Overlap, Reply, Result,
+    Run, RunCursor, RunId, RunStart, RunState, Scope, ServerId, StartRun, StartedRun, Stop, Store,
     StreamHub, ThreadId, Topic,
     hub::{Hub, RunWatch, Unstored},
 };
@@ -60,6 +59,8 @@ pub(crate) struct Settings {
     pub(crate) calls_at_once: usize,
     /// Whether no other server can be working on the store.
     pub(crate) exclusive: bool,
+    /// The handlers of agents in this process.
+    pub(crate) handlers: Handlers,
 }
 
 /// What the engine works on.
@@ -336,6 +337,7 @@ impl Inner {
             app,
             thread,
             server: self.server,
+            handlers: self.settings.handlers.clone(),
             history: self.settings.history,
             deadline: self.settings.deadline,
             overlap: wish.options.overlap,

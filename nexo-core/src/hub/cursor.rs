@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::{Run, RunId, engine::MAX_REPLY_BYTES};
+use crate::{MAX_REPLY_BYTES, Run, RunId};
 
 /// What a reader has seen of a run: `<run id>.<attempt>.<bytes>.<events>`.
 ///

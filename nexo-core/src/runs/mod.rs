@@ -17,8 +17,8 @@ pub use store::RunStore;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Agent, AgentId, App, AppId, Error, Failure, FailureKind, JsonObject, Message, MessageId,
-    Result, RunId, ServerId, Thread, ThreadId, Timestamp,
+    Agent, AgentId, App, AppId, Error, Failure, FailureKind, Handlers, JsonObject, Message,
+    MessageId, Result, RunId, ServerId, Thread, ThreadId, Timestamp,
 };
 
 /// One attempt to answer a thread.
@@ -32,6 +32,8 @@ pub struct Run {
     pub thread: ThreadId,
     /// The agent that answers.
     pub agent: AgentId,
+    /// The handler that the agent needs on the run's server, if it needs one.
+    pub handler: Option<String>,
     /// The message that is answered.
     pub message: MessageId,
     /// That message's number in the thread.
@@ -244,28 +246,47 @@ impl Run {
 
     /// The run as `server` begins it: one more attempt, under a fence that nobody has yet.
     ///
-    /// A run that never began gets its time from now on, and answers for whoever holds the
-    /// thread now, which is `agent`.
+    /// A run that never began gets its time from now on, and is answered by whoever holds the
+    /// thread now, which is `holder`. Where that needs a handler which the server does not have,
+    /// the run stays queued, for a server that has it.
     #[must_use]
     pub fn claimed(
         self,
         claim: &ClaimRuns,
         thread: &Thread,
-        agent: AgentId,
+        holder: Answerer,
         now: Timestamp,
     ) -> Self {
+        let is_new = self.attempt == 0;
+        let run = if is_new { self.answered_by(holder) } else { self };
+        if !claim.handlers.have(run.handler.as_deref()) {
+            return run;
+        }
         let begun = Self {
             state: RunState::Running,
-            attempt: self.attempt + 1,
-            fence: self.fence + 1,
+            attempt: run.attempt + 1,
+            fence: run.fence + 1,
             server: Some(claim.server),
             available_at: None,
-            ..self
+            ..run
         };
-        if begun.attempt > 1 {
+        if !is_new {
             return begun;
         }
-        Self { agent, epoch: thread.epoch, deadline_at: now.plus(claim.deadline), ..begun }
+        Self { epoch: thread.epoch, deadline_at: now.plus(claim.deadline), ..begun }
+    }
+
+    fn answered_by(self, Answerer { agent, handler }: Answerer) -> Self {
+        Self { agent, handler, ..self }
+    }
+
+    /// The run as it ends because no server has what its agent needs.
+    #[must_use]
+    pub fn unhandled(self, now: Timestamp) -> Self {
+        let handler = self.handler.as_deref().unwrap_or_default();
+        let why = format!("no server has the handler `{handler}`");
+        let failure = Failure::new(FailureKind::AgentUnavailable, why);
+        self.ended(RunState::Failed, failure, now)
     }
 
     /// Why a queued run does not begin at all: somebody had it stop, or the thread changed hands
@@ -286,6 +307,21 @@ impl Run {
     }
 }
 
+/// Who answers a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answerer {
+    /// The agent.
+    pub agent: AgentId,
+    /// The handler that it needs on the run's server, if it needs one ([`Agent::handler`]).
+    pub handler: Option<String>,
+}
+
+impl From<&Agent> for Answerer {
+    fn from(agent: &Agent) -> Self {
+        Self { agent: agent.id, handler: agent.handler() }
+    }
+}
+
 /// A wish to have a thread answered now.
 #[derive(Clone, Debug)]
 pub struct StartRun {
@@ -295,8 +331,10 @@ pub struct StartRun {
     pub app: AppId,
     /// The thread to answer.
     pub thread: ThreadId,
-    /// The server that will run it.
+    /// The server that will run it, if it has what the agent needs.
     pub server: ServerId,
+    /// The handlers that the server has.
+    pub handlers: Handlers,
     /// How many of the newest messages the agent is told.
     pub history: u32,
     /// How long it may take.
@@ -316,16 +354,18 @@ impl StartRun {
     pub fn queued(
         &self,
         thread: &Thread,
-        agent: AgentId,
+        holder: Answerer,
         asked: (MessageId, i64),
         now: Timestamp,
     ) -> Run {
         let (message, message_seq) = asked;
+        let Answerer { agent, handler } = holder;
         Run {
             id: self.run,
             app: self.app,
             thread: self.thread,
             agent,
+            handler,
             message,
             message_seq,
             state: RunState::Queued,
@@ -342,6 +382,18 @@ impl StartRun {
             first_delta_at: None,
             finished_at: None,
             deadline_at: now.plus(self.deadline),
+        }
+    }
+
+    /// The claim by which the server begins the run at once.
+    #[must_use]
+    pub fn claim(&self) -> ClaimRuns {
+        ClaimRuns {
+            server: self.server,
+            handlers: self.handlers.clone(),
+            limit: 1,
+            history: self.history,
+            deadline: self.deadline,
         }
     }
 }
@@ -371,6 +423,8 @@ impl StartedRun {
 pub struct ClaimRuns {
     /// The server that will run them.
     pub server: ServerId,
+    /// The handlers that it has: it is given no run that needs another.
+    pub handlers: Handlers,
     /// At most so many.
     pub limit: u32,
     /// How many of the newest messages the agents are told.
@@ -388,6 +442,17 @@ pub struct SweepRuns {
     pub carried: Vec<RunId>,
     /// After how long without a sign of life a server counts as gone.
     pub silence: Duration,
+    /// How long a run that is due may wait for a server that has its handler.
+    pub handler_patience: Duration,
+}
+
+impl SweepRuns {
+    /// After how long without a sign of life a server counts as one that has no handlers any
+    /// more: one that starts anew gets some time to come back.
+    #[must_use]
+    pub fn handler_silence(&self) -> Duration {
+        self.silence.max(self.handler_patience)
+    }
 }
 
 /// What a sweep changed.

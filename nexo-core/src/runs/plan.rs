@@ -88,10 +88,30 @@ impl From<Step> for Plan {
 impl StartRun {
     /// What the wish leads to.
     ///
-    /// `newest` is the `seq` of the newest user message, and `standing` are the thread's active
-    /// and queued runs, in any order. A run that has to stop is not joined.
+    /// `newest` is the `seq` of the newest user message, `handler` what the agent needs that
+    /// holds the thread, and `standing` are the thread's active and queued runs, in any order. A
+    /// run that has to stop is not joined, and one whose handler the server does not have is left
+    /// to another one, as a run that is due.
     #[must_use]
-    pub fn plan(&self, config: &AppConfig, newest: i64, standing: &[Run], now: Timestamp) -> Plan {
+    pub fn plan(
+        &self,
+        config: &AppConfig,
+        newest: i64,
+        handler: Option<&str>,
+        standing: &[Run],
+        now: Timestamp,
+    ) -> Plan {
+        let plan = self.plan_here(config, newest, standing, now);
+        match plan.step {
+            Step::Start if !self.handlers.have(handler) => {
+                Plan { step: Step::Queue(Some(now)), ..plan }
+            }
+            _ => plan,
+        }
+    }
+
+    /// The same where the server has all that is needed.
+    fn plan_here(&self, config: &AppConfig, newest: i64, standing: &[Run], now: Timestamp) -> Plan {
         if self.message_seq.is_some_and(|meant| meant != newest) {
             return Step::Outdated.into();
         }

@@ -22,7 +22,8 @@ pub trait RunStore: fmt::Debug + Send + Sync + 'static {
     /// A run that begins at once is `running`, owned by `server`, with attempt 1, fence 1 and
     /// the thread's epoch. One that waits is `queued`, with attempt 0 and fence 0. Its agent is
     /// the thread's holder, or the app's default agent. Of many at once on one thread for one
-    /// message, one makes the run and all others get it.
+    /// message, one makes the run and all others get it. A run whose agent needs a handler that
+    /// the server does not have is queued and due, for one that has it.
     ///
     /// # Errors
     ///
@@ -52,7 +53,8 @@ pub trait RunStore: fmt::Debug + Send + Sync + 'static {
 
     /// Begins queued runs that are due, the one that is due longest first, and gives them: each
     /// becomes what [`Run::claimed`] makes of it. Of a thread with an active run none begins,
-    /// and of every other one at most. Of many servers at once, a run goes to one.
+    /// and of every other one at most. Of many servers at once, a run goes to one. Those whose
+    /// handler is not among `handlers` are left alone.
     ///
     /// A due run whose thread is busy is behind another again (`available_at` is `None`), and
     /// one that is withdrawn ([`Run::withdrawn`]) ends. So does one whose agent can't be told all
@@ -130,6 +132,10 @@ pub trait RunStore: fmt::Debug + Send + Sync + 'static {
     ///   than `silence` ago: whoever began them never learned of it, because the store's answer
     ///   was lost or not waited for. They would block their threads for ever;
     /// - all that are waiting or queued.
+    ///
+    /// A queued run that has been due for `handler_patience` ends as [`Run::unhandled`] says if it
+    /// needs a handler that no server has: none that has beaten within
+    /// [`SweepRuns::handler_silence`].
     ///
     /// The oldest run of a thread that is behind another becomes due where there is no other.
     async fn sweep_runs(&self, sweep: SweepRuns) -> Result<SweptRuns>;

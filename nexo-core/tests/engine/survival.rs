@@ -17,6 +17,7 @@ impl Stage {
             app: self.app,
             thread: self.thread,
             server: ServerId::new(),
+            handlers: nexo_core::Handlers::default(),
             history: 10,
             deadline: Duration::from_secs(600),
             overlap: None,
@@ -74,6 +75,7 @@ async fn a_run_that_nobody_carries_is_found_by_its_own_server() {
         app: stage.app,
         thread: stage.thread,
         server: stage.nexo.engine().server(),
+        handlers: nexo_core::Handlers::default(),
         history: 10,
         deadline: Duration::from_secs(600),
         overlap: None,
@@ -101,10 +103,12 @@ async fn a_run_that_takes_its_servers_down_is_given_up() {
             server: ServerId::new(),
             carried: Vec::new(),
             silence: Duration::from_secs(10),
+            handler_patience: Duration::from_secs(30),
         };
         assert_eq!(stage.nexo.store().sweep_runs(sweep).await.unwrap().queued, [run]);
         let claim = nexo_core::ClaimRuns {
             server: ServerId::new(),
+            handlers: nexo_core::Handlers::default(),
             limit: 1,
             history: 10,
             deadline: Duration::from_secs(600),

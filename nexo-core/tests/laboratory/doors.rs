@@ -28,6 +28,7 @@ macro_rules! gated {
 gated! {
     AppStore {
         fn create_app(app: NewApp) -> App;
+        fn ensure_app(app: NewApp, agents: Vec<NewAgent>) -> App;
         fn get_app(scope: &Scope, app: AppId) -> App;
         fn list_apps(owner: &OwnerId, page: PageRequest) -> Page<App>;
         fn update_app(scope: &Scope, app: AppId, changes: AppChanges) -> App;
@@ -153,7 +154,7 @@ gated! {
         fn prune_idempotency_keys(age: Duration, limit: u32) -> u64;
     }
     ServerStore {
-        fn beat(server: ServerId) -> ();
+        fn beat(server: ServerId, handlers: &Handlers) -> ();
         fn retire(server: ServerId) -> ();
         fn pin_setting(name: &str, value: &str) -> String;
         fn ping() -> ();

@@ -47,6 +47,10 @@ pub(crate) enum Fault {
     IgnoresBodies,
     CutsSegments,
     ForgetsWhatIsKnown,
+    MakesTwins,
+    ForgetsAgents,
+    IgnoresHandlers,
+    ForgetsHandlers,
 }
 
 #[derive(Debug)]
@@ -81,7 +85,7 @@ macro_rules! unspoilt {
 
 unspoilt! {
     (), u32, u64, &OwnerId, AppId, AgentId, SubscriberId, ThreadId, MessageId, RunId, UserId, MailId,
-    NewApp, App, Agent, Vec<Agent>, Subscriber, Thread, ThreadChanges, MessageRange, PageRequest,
+    App, Agent, Vec<Agent>, Subscriber, Thread, ThreadChanges, MessageRange, PageRequest,
     StartedRun, Run, Vec<RunStart>, SweptRuns, Stop, i64, User, Option<User>, MailKind, Vec<Mail>, String,
     LimitDecision, DeliveryId, Replay, ReplayId, Vec<FollowedRun>, &[ThreadId], &[AppId],
     HashMap<ThreadId, i64>, HashMap<AppId, NewestThreads>,
@@ -120,12 +124,43 @@ impl Passing for FinishedRun {
     }
 }
 
+/// An app that nobody ever finds by its name.
+impl Passing for NewApp {
+    fn spoil(mut self, fault: Fault) -> Self {
+        if fault == Fault::MakesTwins {
+            self.name.push_str(&AppId::new().to_string());
+        }
+        self
+    }
+}
+
+impl Passing for Vec<NewAgent> {
+    fn spoil(self, fault: Fault) -> Self {
+        if fault == Fault::ForgetsAgents { Self::new() } else { self }
+    }
+}
+
+/// A server that seems to have what all others have.
+impl Passing for Handlers {
+    fn spoil(self, fault: Fault) -> Self {
+        if fault == Fault::IgnoresHandlers { Self::from_iter(["concierge"]) } else { self }
+    }
+}
+
+impl Passing for &Handlers {
+    fn spoil(self, fault: Fault) -> Self {
+        static NONE: LazyLock<Handlers> = LazyLock::new(Handlers::default);
+        if fault == Fault::ForgetsHandlers { &NONE } else { self }
+    }
+}
+
 impl Passing for SweepRuns {
     fn spoil(self, fault: Fault) -> Self {
         Self {
             server: self.server.spoil(fault),
             carried: if fault == Fault::ForgetsCarried { Vec::new() } else { self.carried },
             silence: self.silence.spoil(fault),
+            handler_patience: self.handler_patience,
         }
     }
 }
@@ -134,7 +169,7 @@ impl Passing for SweepRuns {
 impl Passing for ClaimRuns {
     fn spoil(self, fault: Fault) -> Self {
         let limit = if fault == Fault::ClaimsTooMuch { u32::MAX } else { self.limit };
-        Self { limit, ..self }
+        Self { limit, handlers: self.handlers.spoil(fault), ..self }
     }
 }
 
@@ -157,7 +192,7 @@ impl Passing for StartRun {
         let overlap =
             if fault == Fault::QueuesAlways { Some(Overlap::Queue) } else { self.overlap };
         let message_seq = self.message_seq.filter(|_| fault != Fault::AnswersAnything);
-        Self { overlap, message_seq, ..self }
+        Self { overlap, message_seq, handlers: self.handlers.spoil(fault), ..self }
     }
 }
 
@@ -418,6 +453,7 @@ macro_rules! passing {
 passing! {
     AppStore {
         fn create_app(app: NewApp) -> App;
+        fn ensure_app(app: NewApp, agents: Vec<NewAgent>) -> App;
         fn get_app(scope: &Scope, app: AppId) -> App;
         fn list_apps(owner: &OwnerId, page: PageRequest) -> Page<App>;
         fn update_app(scope: &Scope, app: AppId, changes: AppChanges) -> App;
@@ -517,7 +553,7 @@ passing! {
         fn prune_idempotency_keys(age: Duration, limit: u32) -> u64;
     }
     ServerStore {
-        fn beat(server: ServerId) -> ();
+        fn beat(server: ServerId, handlers: &Handlers) -> ();
         fn retire(server: ServerId) -> ();
         fn pin_setting(name: &str, value: &str) -> String;
         fn ping() -> ();

@@ -1,6 +1,11 @@
-//! The suites notice a store that breaks its promises: a suite that passes everything would
-//! prove nothing.
+//! The suites notice a store or a dispatcher that breaks its promises: a suite that passes
+//! everything would prove nothing.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on panics")]
+
+#[path = "../in_process/stage.rs"]
+mod actors;
+mod dispatchers;
 mod faulty;
 
 use std::{
@@ -17,7 +22,12 @@ fn passes<F>(fault: Option<Fault>, case: impl FnOnce(Arc<FaultyStore>) -> F) -> 
 where
     F: Future<Output = ()>,
 {
-    catch_unwind(AssertUnwindSafe(|| run(case(Arc::new(FaultyStore::new(fault)))))).is_ok()
+    holds(|| case(Arc::new(FaultyStore::new(fault))))
+}
+
+/// Whether a case comes to its end.
+fn holds<F: Future<Output = ()>>(case: impl FnOnce() -> F) -> bool {
+    catch_unwind(AssertUnwindSafe(|| run(case()))).is_ok()
 }
 
 /// Makes a test of each fault: the cases pass without it, and none of them with it.
@@ -196,6 +206,24 @@ noticed! {
     a_store_that_leases_nothing_is_noticed: LeasesNothing {
         accounts::a_queued_mail_is_claimed_once,
         accounts::mails_claimed_at_once_go_to_one_each,
+    }
+    a_store_that_gives_runs_to_anybody_is_noticed: IgnoresHandlers {
+        store::a_run_whose_handler_is_elsewhere_is_queued_and_due,
+        store::what_is_said_waits_for_a_server_with_the_handler,
+        store::a_claim_is_given_what_its_server_can_handle,
+        store::a_run_is_taken_over_by_a_server_with_its_handler,
+    }
+    a_store_that_forgets_who_has_what_is_noticed: ForgetsHandlers {
+        store::a_run_waits_while_a_live_server_has_its_handler,
+    }
+    a_store_that_makes_an_app_each_time_is_noticed: MakesTwins {
+        store::an_app_that_is_ensured_again_stays_as_it_is,
+        store::an_app_that_fifty_ensure_at_once_is_made_once,
+    }
+    a_store_that_ensures_no_agents_is_noticed: ForgetsAgents {
+        store::an_app_that_is_ensured_is_made_with_its_agents,
+        store::an_app_that_is_ensured_gets_the_agents_that_it_lacks,
+        store::an_app_that_fifty_ensure_at_once_is_made_once,
     }
     a_store_that_takes_everything_for_old_is_noticed: ForgetsAge {
         store::old_deliveries_are_pruned_by_slices_the_oldest_first,

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use nexo_core::conformance::dispatcher::Calls;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -71,6 +72,11 @@ impl Drop for TestAgent {
 impl TestAgent {
     /// Does the same for every request, then closes the connection.
     pub(crate) async fn acting(acts: Vec<Act>) -> Self {
+        Self::counted(acts, Calls::default()).await
+    }
+
+    /// The same for an agent whose calls are counted.
+    pub(crate) async fn counted(acts: Vec<Act>, calls: Calls) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (connections, gone) = (Arc::default(), Arc::default());
@@ -82,7 +88,9 @@ impl TestAgent {
                 state.0.fetch_add(1, Ordering::SeqCst);
                 let (gone, received, acts) =
                     (Arc::clone(&state.1), Arc::clone(&state.2), acts.clone());
+                let call = calls.begin();
                 tokio::spawn(async move {
+                    let _call = call;
                     serve(socket, &acts, &received).await;
                     gone.fetch_add(1, Ordering::SeqCst);
                 });

@@ -35,6 +35,7 @@ pub(crate) fn turn(url: &str) -> Turn {
             app: app_id,
             thread: thread_id,
             agent,
+            handler: None,
             message: message.id,
             message_seq: 2,
             state: RunState::Running,

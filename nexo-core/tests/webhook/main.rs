@@ -5,6 +5,7 @@
 mod agent;
 mod answers;
 mod clocks;
+mod conformance;
 mod fixture;
 mod limits;
 mod network;

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use nexo_core::{AgentId, AppId, Error, Result, Run, RunId, Scope, Thread, ThreadId, Timestamp};
+use nexo_core::{
+    AgentId, Answerer, AppId, Error, Result, Run, RunId, Scope, Thread, ThreadId, Timestamp,
+};
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
@@ -20,7 +22,13 @@ use crate::{
 /// What lock_all() reads of a thread `t` in an app `a`, in its order.
 macro_rules! locked_columns {
     () => {
-        concat!(thread_columns!("t"), ", coalesce(t.holder_agent_id, a.default_agent_id)")
+        concat!(
+            thread_columns!("t"),
+            ", coalesce(t.holder_agent_id, a.default_agent_id), (
+                select g.handler from nexo_agents g
+                where g.id = coalesce(t.holder_agent_id, a.default_agent_id) and g.app_id = a.id
+            )"
+        )
     };
 }
 pub(super) use locked_columns;
@@ -75,7 +83,7 @@ pub(super) fn read_standing(rows: &[PgRow]) -> Result<(Timestamp, Vec<Run>)> {
 pub(super) struct LockedThread {
     pub(super) thread: Thread,
     /// Who answers in it, while no person does.
-    pub(super) agent: AgentId,
+    pub(super) holder: Answerer,
     pub(super) now: Timestamp,
     /// The runs that have not ended, oldest first.
     pub(super) standing: Vec<Run>,
@@ -122,9 +130,13 @@ impl LockedThread {
     }
 
     /// The run that is due longest.
-    pub(super) fn next_due(&self) -> Option<&Run> {
-        let due = self.standing.iter().filter(|run| run.is_due(self.now));
-        due.min_by_key(|run| (run.available_at, run.id))
+    fn next_due(&self) -> Option<&Run> {
+        self.due().min_by_key(|run| (run.available_at, run.id))
+    }
+
+    /// The runs that may begin, as far as the time goes.
+    pub(super) fn due(&self) -> impl Iterator<Item = &Run> {
+        self.standing.iter().filter(|run| run.is_due(self.now))
     }
 }
 
@@ -151,20 +163,22 @@ pub(super) async fn look_at_all(
     rows: &[PgRow],
     connection: &mut Connection,
 ) -> Result<Vec<LockedThread>> {
-    let mut locked: Vec<(Thread, AgentId)> = Vec::with_capacity(rows.len());
+    let mut locked: Vec<(Thread, Answerer)> = Vec::with_capacity(rows.len());
     for row in rows {
         let mut columns = Columns::of(row);
-        let (thread, agent) = (read_thread(&mut columns)?, columns.take()?);
+        let thread = read_thread(&mut columns)?;
+        let agent = AgentId::from_uuid(columns.take()?);
+        let holder = Answerer { agent, handler: columns.take()? };
         if !locked.iter().any(|(known, _)| known.id == thread.id) {
-            locked.push((thread, AgentId::from_uuid(agent)));
+            locked.push((thread, holder));
         }
     }
     let ids: Vec<ThreadId> = locked.iter().map(|(thread, _)| thread.id).collect();
     let (now, runs) = read_standing(&find_all(connection, standing_query(&ids)).await?)?;
-    Ok(locked.into_iter().map(|(thread, agent)| assemble(thread, agent, now, &runs)).collect())
+    Ok(locked.into_iter().map(|(thread, holder)| assemble(thread, holder, now, &runs)).collect())
 }
 
-fn assemble(thread: Thread, agent: AgentId, now: Timestamp, runs: &[Run]) -> LockedThread {
+fn assemble(thread: Thread, holder: Answerer, now: Timestamp, runs: &[Run]) -> LockedThread {
     let standing = runs.iter().filter(|run| run.thread == thread.id).cloned().collect();
-    LockedThread { thread, agent, now, standing, changed: BTreeMap::new() }
+    LockedThread { thread, holder, now, standing, changed: BTreeMap::new() }
 }

@@ -32,7 +32,7 @@ use crate::{PostgresStore, row::Columns, scoped};
 macro_rules! run_columns {
     ($table:literal) => {
         columns!(
-            $table: "id", "app_id", "thread_id", "agent_id", "message_id", "message_seq", "state",
+            $table: "id", "app_id", "thread_id", "agent_id", "handler", "message_id", "message_seq", "state",
             "attempt", "handbacks", "fence", "epoch", "server_id", "stop", "reply_id",
             "failure_key", "failure_detail", "available_at", "created_at", "first_delta_at", "finished_at", "deadline_at"
         )
@@ -118,6 +118,7 @@ pub(crate) fn read_run(columns: &mut Columns<'_>) -> Result<Run> {
         app: AppId::from_uuid(columns.take()?),
         thread: ThreadId::from_uuid(columns.take()?),
         agent: AgentId::from_uuid(columns.take()?),
+        handler: columns.take()?,
         message: MessageId::from_uuid(columns.take()?),
         message_seq: columns.take()?,
         state: read_state(columns.take()?)?,

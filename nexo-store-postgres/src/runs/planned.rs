@@ -2,8 +2,7 @@
 //! lock there is no more doubt about either, and the core's plan says what becomes of the wish.
 
 use nexo_core::{
-    AppConfig, ClaimRuns, Error, MessageId, Plan, Result, Run, Scope, StartRun, StartedRun, Step,
-    Stop,
+    AppConfig, Error, MessageId, Plan, Result, Run, Scope, StartRun, StartedRun, Step, Stop,
 };
 use uuid::Uuid;
 
@@ -59,7 +58,8 @@ impl PostgresStore {
             return Err(Error::ThreadHeld(wish.thread));
         }
         let asked = asked(wish, connection).await?;
-        let plan = wish.plan(&asked.config, asked.seq, &thread.standing, thread.now);
+        let handler = thread.holder.handler.as_deref();
+        let plan = wish.plan(&asked.config, asked.seq, handler, &thread.standing, thread.now);
         make_way(&plan, &mut thread)?;
         self.step(plan.step, wish, &asked, thread, connection).await
     }
@@ -82,10 +82,7 @@ impl PostgresStore {
                 thread.put(run.clone());
                 run
             }
-            Step::Queue(available_at) => Run {
-                available_at,
-                ..wish.queued(&thread.thread, thread.agent, (asked.message, asked.seq), thread.now)
-            },
+            Step::Queue(available_at) => Run { available_at, ..new_run(wish, asked, &thread) },
             Step::Start => return self.begin_new(wish, asked, &thread, connection).await,
         };
         let is_new = matches!(step, Step::Queue(_));
@@ -103,16 +100,19 @@ impl PostgresStore {
         thread: &LockedThread,
         connection: &mut Connection,
     ) -> Result<StartedRun> {
-        let (server, history, deadline) = (wish.server, wish.history, wish.deadline);
-        let claim = ClaimRuns { server, limit: 1, history, deadline };
-        let run = wish.queued(&thread.thread, thread.agent, (asked.message, asked.seq), thread.now);
-        let run = run.claimed(&claim, &thread.thread, thread.agent, thread.now);
+        let (run, holder) = (new_run(wish, asked, thread), thread.holder.clone());
+        let run = run.claimed(&wish.claim(), &thread.thread, holder, thread.now);
         save(std::slice::from_ref(thread), connection).await?;
         insert(&run, connection).await?;
-        let rows = load(&[run.id], history, connection).await?;
+        let rows = load(&[run.id], wish.history, connection).await?;
         let row = rows.first().ok_or(Error::Corrupt("new run"))?;
         Ok(StartedRun::Started(Box::new(self.read_start(&mut Columns::of(row))?)))
     }
+}
+
+fn new_run(wish: &StartRun, asked: &Asked, thread: &LockedThread) -> Run {
+    let holder = thread.holder.clone();
+    wish.queued(&thread.thread, holder, (asked.message, asked.seq), thread.now)
 }
 
 async fn asked(wish: &StartRun, connection: &mut Connection) -> Result<Asked> {

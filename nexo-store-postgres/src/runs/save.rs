@@ -10,8 +10,8 @@ use crate::{Connection, SqlQuery, row::storable, run};
 const UPDATE: &str = "
     with r as (
         update nexo_runs r
-        set state = c.state, agent_id = c.agent_id, message_id = c.message_id,
-            message_seq = c.message_seq, attempt = c.attempt, handbacks = c.handbacks,
+        set state = c.state, agent_id = c.agent_id, handler = c.handler,
+            message_id = c.message_id, message_seq = c.message_seq, attempt = c.attempt, handbacks = c.handbacks,
             fence = c.fence, epoch = c.epoch, server_id = c.server_id, stop = c.stop,
             failure_key = c.failure_key, failure_detail = c.failure_detail,
             available_at = c.available_at, finished_at = c.finished_at,
@@ -20,10 +20,10 @@ const UPDATE: &str = "
         from unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::bigint[], $6::integer[],
             $7::integer[], $8::bigint[], $9::bigint[], $10::uuid[], $11::text[], $12::text[],
             $13::text[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[],
-            $17::bigint[])
+            $17::text[], $18::bigint[])
             as c (id, state, agent_id, message_id, message_seq, attempt, handbacks, fence, epoch,
                 server_id, stop, failure_key, failure_detail, available_at, finished_at,
-                deadline_at, version)
+                deadline_at, handler, version)
         where r.id = c.id
         returning r.thread_id, r.version
     )
@@ -38,9 +38,9 @@ const INSERT: &str = "
     )
     insert into nexo_runs (id, app_id, thread_id, agent_id, message_id, message_seq, state,
         attempt, handbacks, fence, epoch, server_id, version, available_at, created_at, started_at,
-        deadline_at)
+        deadline_at, handler)
     select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, t.version, $13, $14,
-        case when $7 = 'running' then $14 end, $15
+        case when $7 = 'running' then $14 end, $15, $16
     from t";
 
 /// Writes all that was changed in these threads, and has their readers see it.
@@ -70,7 +70,8 @@ pub(super) async fn insert(new: &Run, connection: &mut Connection) -> Result<()>
         .bind(new.server.map(|server| server.as_uuid()))
         .bind(new.available_at.map(Timestamp::as_datetime))
         .bind(new.created_at.as_datetime())
-        .bind(new.deadline_at.as_datetime());
+        .bind(new.deadline_at.as_datetime())
+        .bind(new.handler.clone());
     run(connection, query).await
 }
 
@@ -92,6 +93,7 @@ fn update_query(runs: &[&Run]) -> SqlQuery<'static> {
         .bind(each(runs, |run| run.available_at.map(Timestamp::as_datetime)))
         .bind(each(runs, |run| run.finished_at.map(Timestamp::as_datetime)))
         .bind(each(runs, |run| run.deadline_at.as_datetime()))
+        .bind(each(runs, |run| run.handler.clone()))
 }
 
 /// A column of the runs.

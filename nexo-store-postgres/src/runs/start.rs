@@ -21,6 +21,7 @@ use crate::{
     messages::message_columns,
     row::{Columns, bounded, interval},
     scoped,
+    servers::names,
     threads::thread_columns,
 };
 
@@ -59,13 +60,13 @@ const START: &str = concat!(
     ), g as (
         select g.* from t join nexo_agents g on g.id = t.agent_id and g.app_id = t.app_id
     ), r as (
-        insert into nexo_runs (id, app_id, thread_id, agent_id, message_id, message_seq, state,
-            attempt, fence, epoch, server_id, version, created_at, started_at, deadline_at)
-        select $6, t.app_id, t.id, g.id, m.id, m.seq, 'running',
+        insert into nexo_runs (id, app_id, thread_id, agent_id, handler, message_id, message_seq,
+            state, attempt, fence, epoch, server_id, version, created_at, started_at, deadline_at)
+        select $6, t.app_id, t.id, g.id, g.handler, m.id, m.seq, 'running',
             1, 1, t.epoch, $7, t.version + 1, now(), now(), now() + $9
         from t cross join m cross join g
         where t.holder_human is null and t.at_once and t.version = (select version from seen)
-            and not exists (
+            and (g.handler is null or g.handler = any($11)) and not exists (
                 select 1 from nexo_runs q where q.thread_id = t.id and q.state = 'queued'
             )
         on conflict (thread_id) where state in ('running', 'waiting') do nothing
@@ -126,9 +127,9 @@ impl PostgresStore {
         let Some(newest) = newest else { return Ok(None) };
         let rows = self.read_all(standing_query(&[wish.thread])).await?;
         let (now, mut standing) = read_standing(&rows)?;
-        // What the app wants matters only where there is nothing to join.
+        // What the app wants and its agent needs matters only where there is nothing to join.
         let config = AppConfig::read(&JsonObject::empty());
-        let Step::Join(run) = wish.plan(&config, newest, &standing, now).step else {
+        let Step::Join(run) = wish.plan(&config, newest, None, &standing, now).step else {
             return Ok(None);
         };
         standing.retain(|standing| standing.id == run);
@@ -169,4 +170,5 @@ fn query(scope: &Scope, wish: &StartRun) -> SqlQuery<'static> {
         .bind(i64::from(wish.history))
         .bind(interval(wish.deadline))
         .bind(wish.debounce.map(|debounce| debounce.is_zero()))
+        .bind(names(&wish.handlers))
 }

@@ -1,6 +1,6 @@
 //! Looking after the runs that nobody carries.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nexo_core::{Result, RunId, RunState, SweepRuns, SweptRuns};
 use sqlx::postgres::PgRow;
@@ -22,10 +22,10 @@ use crate::{
 const LIMIT: i64 = 500;
 
 /// All that it costs where nothing has to be done; each sort is found by an index of its own.
-/// No lock is taken yet. The last sort are the runs that nobody released: whoever ended the
-/// one before was cut off in between.
+/// No lock is taken yet. The last but one are the runs that nobody released: whoever ended the
+/// one before was cut off in between. The last are those whose handler no server has.
 const ADRIFT: &str = "
-    (select r.thread_id, r.id, r.fence
+    (select r.thread_id, r.id, r.fence, false
         from nexo_runs r left join nexo_servers s on s.id = r.server_id
         where r.state = 'running' and case
             when r.server_id = $1
@@ -34,14 +34,14 @@ const ADRIFT: &str = "
         end
         limit $4)
     union all
-    (select r.thread_id, r.id, r.fence from nexo_runs r
+    (select r.thread_id, r.id, r.fence, false from nexo_runs r
         where r.state in ('queued', 'waiting') and r.deadline_at <= now() and r.attempt > 0
         limit $4)
     union all
-    (select r.thread_id, r.id, r.fence from nexo_runs r
+    (select r.thread_id, r.id, r.fence, false from nexo_runs r
         where r.state in ('queued', 'waiting') and r.stop is not null limit $4)
     union all
-    (select r.thread_id, r.id, r.fence from nexo_runs r
+    (select r.thread_id, r.id, r.fence, false from nexo_runs r
         where r.state = 'queued' and r.available_at is null
             and not exists (
                 select 1 from nexo_runs active
@@ -50,6 +50,14 @@ const ADRIFT: &str = "
                 select 1 from nexo_runs due
                 where due.thread_id = r.thread_id and due.state = 'queued'
                     and due.available_at <= now()
+            )
+        limit $4)
+    union all
+    (select r.thread_id, r.id, r.fence, true from nexo_runs r
+        where r.state = 'queued' and r.available_at <= now() - $5 and r.handler is not null
+            and not exists (
+                select 1 from nexo_servers s
+                where r.handler = any(s.handlers) and s.beat_at >= now() - $6
             )
         limit $4)";
 
@@ -64,8 +72,14 @@ const LOCK_ALL: &str = concat!(
     for no key update of t skip locked"
 );
 
-/// What was found adrift: each run's fence at that time.
-type Adrift = BTreeMap<RunId, i64>;
+/// What was found adrift.
+#[derive(Default)]
+struct Adrift {
+    /// Each run's fence at that time.
+    fences: BTreeMap<RunId, i64>,
+    /// Those of them whose handler no server has.
+    unhandled: BTreeSet<RunId>,
+}
 
 impl PostgresStore {
     pub(super) async fn sweep(&self, sweep: &SweepRuns) -> Result<SweptRuns> {
@@ -93,14 +107,20 @@ fn adrift_query(sweep: &SweepRuns) -> SqlQuery<'static> {
         .bind(interval(sweep.silence))
         .bind(carried)
         .bind(LIMIT)
+        .bind(interval(sweep.handler_patience))
+        .bind(interval(sweep.handler_silence()))
 }
 
 fn read_adrift(rows: &[PgRow]) -> Result<(Vec<Uuid>, Adrift)> {
-    let (mut threads, mut adrift) = (Vec::with_capacity(rows.len()), Adrift::new());
+    let (mut threads, mut adrift) = (Vec::with_capacity(rows.len()), Adrift::default());
     for row in rows {
         let mut columns = Columns::of(row);
         threads.push(columns.take()?);
-        adrift.insert(RunId::from_uuid(columns.take()?), columns.take()?);
+        let run = RunId::from_uuid(columns.take()?);
+        adrift.fences.insert(run, columns.take()?);
+        if columns.take()? {
+            adrift.unhandled.insert(run);
+        }
     }
     Ok((threads, adrift))
 }
@@ -110,11 +130,16 @@ impl LockedThread {
     /// is carried by somebody.
     fn sweep(&mut self, adrift: &Adrift, swept: &mut SweptRuns) {
         for run in self.standing.clone() {
-            let carried = adrift.get(&run.id) != Some(&run.fence);
-            if run.state == RunState::Running && carried {
+            let is_same = adrift.fences.get(&run.id) == Some(&run.fence);
+            if run.state == RunState::Running && !is_same {
                 continue;
             }
-            let Some(after) = run.swept(self.now) else { continue };
+            // A fence rises when a run begins: where it is the same, the run was due all the time.
+            let is_unhandled = is_same && adrift.unhandled.contains(&run.id);
+            let unhandled = (is_unhandled && run.is_due(self.now)).then_some(&run);
+            let after = run.swept(self.now);
+            let after = after.or_else(|| Some(unhandled?.clone().unhandled(self.now)));
+            let Some(after) = after else { continue };
             let list = if after.state.is_terminal() { &mut swept.ended } else { &mut swept.queued };
             list.push(after.id);
             self.put(after);

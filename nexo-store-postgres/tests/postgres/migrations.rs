@@ -30,7 +30,7 @@ async fn four_servers_migrating_at_once_migrate_once() {
         .fetch_one(servers[0].pool())
         .await
         .unwrap();
-    assert_eq!((done.get::<i64, _>(0), done.get::<bool, _>(1)), (4, true));
+    assert_eq!((done.get::<i64, _>(0), done.get::<bool, _>(1)), (5, true));
 }
 
 #[tokio::test]

@@ -169,7 +169,7 @@ async fn a_run_that_was_just_claimed_is_not_swept_by_its_own_server() {
 async fn a_sweep_ends_what_is_behind_a_live_run_and_leaves_that_alone() {
     let room = asked().await;
     let first = room.start().await.run;
-    room.store.beat(first.server.unwrap()).await.unwrap();
+    room.store.beat(first.server.unwrap(), &nexo_core::Handlers::default()).await.unwrap();
     let second = room.queue().await;
     room.execute("update nexo_runs set deadline_at = now()").await;
     assert!(room.sweep().await.ended.is_empty(), "what never began has all its time");
@@ -205,6 +205,35 @@ async fn where_one_is_due_already_the_end_of_a_run_releases_no_other() {
     assert!(!finished.released);
     assert_eq!(room.claim().await[0].run.id, third.id);
     assert_eq!(room.run(second.id).await, *second);
+}
+
+/// Whoever finds that out has it found by a server with what is needed now.
+#[tokio::test]
+async fn a_run_is_left_to_a_server_with_the_handler_of_who_holds_the_thread_then() {
+    let room = asked().await;
+    let first = room.start().await.run;
+    let next = room.queue().await;
+    room.execute(
+        "insert into nexo_agents (id, app_id, name, kind, config, handler, grants, created_at,
+            updated_at)
+        select gen_random_uuid(), app_id, 'other', kind, config, 'baker', grants, created_at,
+            updated_at
+        from nexo_agents;
+        update nexo_threads
+        set holder_agent_id = (select id from nexo_agents where name = 'other')",
+    )
+    .await;
+    room.store.finish_run(answer(&first, "Hi")).await.unwrap();
+
+    assert!(room.claim().await.is_empty());
+    let left = room.run(next.id).await;
+    assert_eq!((left.state, left.attempt), (RunState::Queued, 0));
+    assert_eq!(left.handler.as_deref(), Some("baker"));
+    assert!(room.claim().await.is_empty());
+    let handlers = nexo_core::Handlers::from_iter(["baker"]);
+    let claim = nexo_core::ClaimRuns { handlers, ..crate::room::claim() };
+    let claimed = room.store.claim_runs(claim).await.unwrap().remove(0);
+    assert_eq!((claimed.run.id, &*claimed.agent.name), (next.id, "other"));
 }
 
 async fn configure(room: &Room, config: &str) {

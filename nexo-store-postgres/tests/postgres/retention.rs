@@ -19,11 +19,11 @@ async fn a_server_that_was_silent_for_a_day_is_forgotten_unless_it_has_a_run() {
     let room = Room::new().await;
     room.say("Hello").await.unwrap();
     let busy = room.start().await.run.server.unwrap();
-    room.store.beat(busy).await.unwrap();
-    room.store.beat(ServerId::new()).await.unwrap();
+    room.store.beat(busy, &nexo_core::Handlers::default()).await.unwrap();
+    room.store.beat(ServerId::new(), &nexo_core::Handlers::default()).await.unwrap();
     room.execute("update nexo_servers set beat_at = now() - interval '25 hours'").await;
     let live = ServerId::new();
-    room.store.beat(live).await.unwrap();
+    room.store.beat(live, &nexo_core::Handlers::default()).await.unwrap();
 
     room.store.prune().await.unwrap();
 

@@ -113,6 +113,7 @@ pub(crate) fn wish(app: AppId, thread: ThreadId) -> StartRun {
         app,
         thread,
         server: ServerId::new(),
+        handlers: nexo_core::Handlers::default(),
         history: 20,
         deadline: Duration::from_secs(60),
         overlap: None,
@@ -124,13 +125,15 @@ pub(crate) fn wish(app: AppId, thread: ThreadId) -> StartRun {
 /// A new server's wish for runs.
 pub(crate) fn claim() -> ClaimRuns {
     let deadline = Duration::from_secs(60);
-    ClaimRuns { server: ServerId::new(), limit: 10, history: 20, deadline }
+    let (server, handlers) = (ServerId::new(), nexo_core::Handlers::default());
+    ClaimRuns { server, handlers, limit: 10, history: 20, deadline }
 }
 
 /// What a server sweeps by that runs nothing.
 pub(crate) fn sweep() -> SweepRuns {
     let (server, carried) = (ServerId::new(), Vec::new());
-    SweepRuns { server, carried, silence: Duration::from_secs(60) }
+    let silence = Duration::from_secs(60);
+    SweepRuns { server, carried, silence, handler_patience: silence }
 }
 
 /// A finish with a reply.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use nexo_core::{
-    AppId, AppStore as _, ChangeLimit, EventStore as _, FeedStore as _, FollowRun, MessageRange,
-    MessageStore as _, NewThread, RunState, RunStore as _, Said, Segment, ServerStore as _,
-    StartedRun, SweptRuns, ThreadCursor, ThreadId, ThreadStore as _,
+    AppId, AppStore as _, ChangeLimit, EventStore as _, FeedStore as _, FollowRun, Handlers,
+    MessageRange, MessageStore as _, NewThread, RunState, RunStore as _, Said, Segment,
+    ServerStore as _, StartRun, StartedRun, SweptRuns, ThreadCursor, ThreadId, ThreadStore as _,
     accounts::{NewUser, UserStore as _},
 };
 
@@ -33,6 +33,21 @@ async fn starting_a_run_is_one_statement() {
     room.start().await;
 
     assert_one(&watch.statements(), "insert into nexo_runs");
+}
+
+/// Whether the server has what the agent needs is asked in the same one.
+#[tokio::test]
+async fn starting_a_run_that_needs_a_handler_is_one_statement() {
+    let room = Room::new().await;
+    room.execute("update nexo_agents set handler = 'baker'").await;
+    room.say("Hello").await.unwrap();
+    let wish = StartRun { handlers: Handlers::from_iter(["baker"]), ..room.wish() };
+    let watch = Watch::begin();
+
+    let started = room.store.start_run(&room.scope(), wish).await.unwrap();
+
+    assert_one(&watch.statements(), "insert into nexo_runs");
+    assert!(matches!(started, StartedRun::Started(start) if start.run.handler.is_some()));
 }
 
 #[tokio::test]
@@ -68,7 +83,7 @@ async fn finding_nothing_to_claim_or_to_sweep_is_one_statement() {
     let room = Room::new().await;
     room.say("Hello").await.unwrap();
     let run = room.start().await.run;
-    room.store.beat(run.server.unwrap()).await.unwrap();
+    room.store.beat(run.server.unwrap(), &nexo_core::Handlers::default()).await.unwrap();
     room.queue().await;
     let watch = Watch::begin();
 

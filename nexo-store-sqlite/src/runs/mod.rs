@@ -19,14 +19,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use nexo_core::{
-    AgentId, App, AppId, ClaimRuns, Cursor, CursorPage, Error, FinishRun, FinishedRun, Holder,
+    Answerer, App, AppId, ClaimRuns, Cursor, CursorPage, Error, FinishRun, FinishedRun, Holder,
     Message, NewMessage, Result, Run, RunFilter, RunId, RunStart, RunStore, Scope, ServerId,
     StartRun, StartedRun, Stop, SubscriberId, SweepRuns, SweptRuns, Thread,
 };
 use sqlx::SqliteConnection;
 
 pub(crate) use self::rows::read_failure;
-use crate::{SqliteStore, apps, columns::Columns, error};
+use crate::{SqliteStore, Tx, agents, apps, columns::Columns, error};
 
 pub(crate) use self::{ask::ask, rows::read, start::start};
 /// For the tests of the query plans.
@@ -37,7 +37,7 @@ pub(crate) use self::{
     list::page,
     rows::STANDING,
     stop::TOLD,
-    sweep::{FORGOTTEN, IDLE, ORPHANS},
+    sweep::{FORGOTTEN, IDLE, ORPHANS, UNHANDLED},
 };
 
 pub(crate) const GET: &str = "
@@ -65,7 +65,7 @@ impl RunStore for SqliteStore {
     }
 
     async fn claim_runs(&self, claim: ClaimRuns) -> Result<Vec<RunStart>> {
-        if !claim::is_any_due(self).await? {
+        if !claim::is_any_due(self, &claim.handlers).await? {
             return Ok(Vec::new());
         }
         self.write(move |tx| Box::pin(claim::claim(tx, claim))).await
@@ -129,10 +129,11 @@ pub(crate) async fn find(
     Ok(visible.then_some(run))
 }
 
-/// Which agent answers in a thread while no person does.
-fn holder(thread: &Thread, app: &App) -> AgentId {
-    match thread.holder {
+/// Who answers in a thread while no person does.
+async fn holder(tx: &mut Tx<'_>, thread: &Thread, app: &App) -> error::Result<Answerer> {
+    let agent = match thread.holder {
         Holder::Agent(agent) => agent,
         Holder::Default | Holder::Human(_) => app.default_agent,
-    }
+    };
+    agents::answerer(tx.connection, agent).await
 }

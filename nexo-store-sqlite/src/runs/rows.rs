@@ -20,10 +20,10 @@ pub(crate) const STANDING: &str = "
 const INSERT: &str = "
     insert into nexo_runs (id, agent_id, message_id, message_seq, state, attempt, handbacks,
         fence, epoch, server_id, stop, reply_id, failure_key, failure_detail, available_at,
-        first_delta_at, finished_at, deadline_at, started_at, version, app_id, thread_id,
+        first_delta_at, finished_at, deadline_at, started_at, version, handler, app_id, thread_id,
         created_at)
     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-        ?20, ?21, ?22, ?23)";
+        ?20, ?21, ?22, ?23, ?24)";
 
 /// What never changes is not set again: its indexes would be written for nothing.
 const UPDATE: &str = "
@@ -32,7 +32,7 @@ const UPDATE: &str = "
         handbacks = ?7, fence = ?8, epoch = ?9, server_id = ?10, stop = ?11, reply_id = ?12,
         failure_key = ?13, failure_detail = ?14, available_at = ?15, first_delta_at = ?16,
         finished_at = ?17, deadline_at = ?18, started_at = coalesce(started_at, ?19),
-        version = ?20
+        version = ?20, handler = ?21
     where id = ?1";
 
 /// The runs of a thread that have not ended, the oldest first.
@@ -93,6 +93,7 @@ async fn write(
         .bind(run.deadline_at.as_micros())
         .bind((run.state == RunState::Running).then(|| now.as_micros()))
         .bind(thread.version)
+        .bind(run.handler.as_deref())
         .bind(run.app.as_uuid())
         .bind(run.thread.as_uuid())
         .bind(run.created_at.as_micros())
@@ -118,6 +119,7 @@ pub(crate) fn read(row: &SqliteRow) -> error::Result<Run> {
         app: row.id("app_id", AppId::from_uuid)?,
         thread: row.id("thread_id", ThreadId::from_uuid)?,
         agent: row.id("agent_id", AgentId::from_uuid)?,
+        handler: row.try_get("handler")?,
         message: row.id("message_id", MessageId::from_uuid)?,
         message_seq: row.try_get("message_seq")?,
         state: row.name("state", RunState::find)?,

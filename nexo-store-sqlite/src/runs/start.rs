@@ -1,7 +1,7 @@
 //! The start of a run: what stands in its thread is read, and done what the core's plan says.
 
 use nexo_core::{
-    App, AppConfig, ClaimRuns, Error, Message, Plan, Run, RunId, Scope, StartRun, StartedRun, Step,
+    Answerer, App, AppConfig, Error, Message, Plan, Run, RunId, Scope, StartRun, StartedRun, Step,
     Stop, Thread, Timestamp,
 };
 
@@ -13,6 +13,15 @@ struct Asked {
     app: App,
     thread: Thread,
     message: Message,
+    holder: Answerer,
+}
+
+impl Asked {
+    /// The run that the wish makes.
+    fn run(&self, wish: &StartRun, now: Timestamp) -> Run {
+        let asked = (self.message.id, self.message.seq);
+        wish.queued(&self.thread, self.holder.clone(), asked, now)
+    }
 }
 
 /// Starts a run, or finds the one that answers already.
@@ -24,7 +33,8 @@ pub(crate) async fn start(
     let asked = ask(&mut tx, &scope, &wish).await?;
     let standing = rows::standing(tx.connection, asked.thread.id).await?;
     let config = AppConfig::read(&asked.app.config);
-    let plan = wish.plan(&config, asked.message.seq, &standing, tx.now);
+    let handler = asked.holder.handler.as_deref();
+    let plan = wish.plan(&config, asked.message.seq, handler, &standing, tx.now);
     make_way(&mut tx, &plan, &standing).await?;
     match plan.step {
         Step::Refuse => Err(Error::RunActive(wish.thread).into()),
@@ -47,7 +57,8 @@ async fn ask(tx: &mut Tx<'_>, scope: &Scope, wish: &StartRun) -> error::Result<A
     let message = messages::newest_of_user(tx.connection, thread.id).await?;
     let message = message.ok_or(Error::NoUserMessages(thread.id))?;
     let app = apps::get(tx.connection, tx.keys, scope, wish.app).await?;
-    Ok(Asked { app, thread, message })
+    let holder = holder(tx, &thread, &app).await?;
+    Ok(Asked { app, thread, message, holder })
 }
 
 /// Ends what is queued, and stops what is active, where the wish takes their place.
@@ -85,32 +96,16 @@ async fn queue(
     asked: &Asked,
     available_at: Option<Timestamp>,
 ) -> error::Result<StartedRun> {
-    let run = Run {
-        available_at,
-        ..wish.queued(
-            &asked.thread,
-            holder(&asked.thread, &asked.app),
-            (asked.message.id, asked.message.seq),
-            tx.now,
-        )
-    };
+    let run = Run { available_at, ..asked.run(wish, tx.now) };
     rows::insert(tx.connection, &run, tx.now).await?;
     Ok(StartedRun::Standing(Box::new(run)))
 }
 
 /// A run that begins at once is never seen queued: it is claimed before it is stored.
 async fn begin(tx: &mut Tx<'_>, wish: &StartRun, asked: Asked) -> error::Result<StartedRun> {
-    let (server, history, deadline) = (wish.server, wish.history, wish.deadline);
-    let claim = ClaimRuns { server, limit: 1, history, deadline };
-    let run = wish.queued(
-        &asked.thread,
-        holder(&asked.thread, &asked.app),
-        (asked.message.id, asked.message.seq),
-        tx.now,
-    );
-    let agent = run.agent;
-    let run = run.claimed(&claim, &asked.thread, agent, tx.now);
+    let (run, holder) = (asked.run(wish, tx.now), asked.holder);
+    let run = run.claimed(&wish.claim(), &asked.thread, holder, tx.now);
     let thread = rows::insert(tx.connection, &run, tx.now).await?;
-    let begun = claim::tell(tx, run, asked.app, thread, asked.message, history).await?;
+    let begun = claim::tell(tx, run, asked.app, thread, asked.message, wish.history).await?;
     Ok(StartedRun::Started(Box::new(begun)))
 }

@@ -30,6 +30,14 @@ pub(crate) const FORGOTTEN: &str = "
         where a.thread_id = q.thread_id and a.state in ('running', 'waiting')
     )";
 
+/// Runs that have been due for long, and whose handler no server has. There are few servers.
+pub(crate) const UNHANDLED: &str = "
+    select r.* from nexo_runs r
+    where r.state = 'queued' and r.available_at <= ?1 and r.handler is not null and not exists (
+        select 1 from nexo_servers s, json_each(s.handlers) handler
+        where s.beat_at >= ?2 and handler.value = r.handler
+    )";
+
 /// There is one writer, so of many sweeps one finds a run adrift.
 pub(super) async fn sweep(mut tx: Tx<'_>, sweep: SweepRuns) -> error::Result<SweptRuns> {
     let mut swept = SweptRuns::default();
@@ -38,6 +46,10 @@ pub(super) async fn sweep(mut tx: Tx<'_>, sweep: SweepRuns) -> error::Result<Swe
         let list = if after.state.is_terminal() { &mut swept.ended } else { &mut swept.queued };
         list.push(after.id);
         rows::keep(tx.connection, &after, tx.now).await?;
+    }
+    for run in unhandled(&mut tx, &sweep).await? {
+        swept.ended.push(run.id);
+        rows::keep(tx.connection, &run.unhandled(tx.now), tx.now).await?;
     }
     // Only now, when what has ended is out of the way.
     for thread in forgotten(&mut tx).await? {
@@ -59,6 +71,15 @@ async fn adrift(tx: &mut Tx<'_>, sweep: &SweepRuns) -> error::Result<Vec<Run>> {
     runs.retain(|run| run.server != Some(sweep.server) || !sweep.carried.contains(&run.id));
     runs.sort_unstable_by_key(|run| run.id);
     Ok(runs)
+}
+
+async fn unhandled(tx: &mut Tx<'_>, sweep: &SweepRuns) -> error::Result<Vec<Run>> {
+    let rows = sqlx::query(UNHANDLED)
+        .bind(tx.now.minus(sweep.handler_patience).as_micros())
+        .bind(tx.now.minus(sweep.handler_silence()).as_micros())
+        .fetch_all(&mut *tx.connection)
+        .await?;
+    rows.iter().map(rows::read).collect()
 }
 
 async fn forgotten(tx: &mut Tx<'_>) -> error::Result<BTreeSet<ThreadId>> {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use nexo_core::{
-    AppStore, FailureKind, JsonObject, MessageRange, MessageStore, NewApp, NewMessage, NewThread,
-    Reply, Role, RunState, ThreadStore,
+    AppStore, FailureKind, Handlers, JsonObject, MessageRange, MessageStore, NewApp, NewMessage,
+    NewThread, Reply, Role, RunState, ThreadStore,
 };
 use tempfile::TempDir;
 use tokio::{
@@ -31,8 +31,18 @@ async fn asked() -> (SqliteStore, StartRun, TempDir) {
     let (history, deadline) = (10, Duration::from_secs(60));
     let (overlap, debounce) = (None, None);
     let message_seq = None;
-    let start =
-        StartRun { run, app, thread, server, history, deadline, overlap, debounce, message_seq };
+    let start = StartRun {
+        run,
+        app,
+        thread,
+        server,
+        handlers: Handlers::default(),
+        history,
+        deadline,
+        overlap,
+        debounce,
+        message_seq,
+    };
     say(&store, &start).await;
     (store, start, directory)
 }
@@ -54,12 +64,23 @@ async fn queue(store: &SqliteStore, start: &StartRun) -> Run {
 
 fn wish() -> ClaimRuns {
     let (server, deadline) = (ServerId::new(), Duration::from_secs(60));
-    ClaimRuns { server, limit: 10, history: 10, deadline }
+    ClaimRuns { server, handlers: Handlers::default(), limit: 10, history: 10, deadline }
 }
+
+const HANDED: &str = "update nexo_threads set epoch = epoch + 1,
+    holder_agent_id = (select id from nexo_agents where name = 'other')";
+
+const HIRED: &str = "
+    insert into nexo_agents (id, app_id, name, kind, config, grants, created_at, updated_at)
+    select randomblob(16), app_id, 'other', kind, config, grants, created_at, updated_at
+    from nexo_agents";
 
 async fn sweep(store: &SqliteStore) -> SweptRuns {
     let (server, carried) = (ServerId::new(), Vec::new());
-    store.sweep_runs(SweepRuns { server, carried, silence: LONG }).await.unwrap()
+    store
+        .sweep_runs(SweepRuns { server, carried, silence: LONG, handler_patience: LONG })
+        .await
+        .unwrap()
 }
 
 async fn run(store: &SqliteStore, run: RunId) -> Run {
@@ -192,25 +213,38 @@ async fn a_run_that_never_began_is_answered_by_who_holds_the_thread_then() {
     let (store, start, _directory) = asked().await;
     store.start_run(&EVERYTHING, start.clone()).await.unwrap();
     let next = queue(&store, &start).await;
-    execute(
-        &store,
-        "insert into nexo_agents
-            select randomblob(16), app_id, 'other', kind, config, secret, grants, created_at,
-                updated_at
-            from nexo_agents",
-    )
-    .await;
+    execute(&store, HIRED).await;
     store.stop_run(&EVERYTHING, start.app, start.run, Stop::Cancel).await.unwrap();
     assert_eq!(sweep(&store).await, SweptRuns { queued: vec![next.id], ended: vec![start.run] });
-    let handed = "update nexo_threads set epoch = epoch + 1,
-        holder_agent_id = (select id from nexo_agents where name = 'other')";
-    execute(&store, handed).await;
+    execute(&store, HANDED).await;
 
     let claimed = store.claim_runs(wish()).await.unwrap().remove(0);
 
     assert_eq!(claimed.agent.name, "other");
     assert_eq!((claimed.run.id, claimed.run.agent), (next.id, claimed.agent.id));
     assert_eq!(run(&store, next.id).await, claimed.run);
+}
+
+/// Whoever finds that out has it found by a server with what is needed now.
+#[tokio::test]
+async fn a_run_is_left_to_a_server_with_the_handler_of_who_holds_the_thread_then() {
+    let (store, start, _directory) = asked().await;
+    store.start_run(&EVERYTHING, start.clone()).await.unwrap();
+    let next = queue(&store, &start).await;
+    execute(&store, HIRED).await;
+    execute(&store, "update nexo_agents set handler = 'baker' where name = 'other'").await;
+    store.stop_run(&EVERYTHING, start.app, start.run, Stop::Cancel).await.unwrap();
+    sweep(&store).await;
+    execute(&store, HANDED).await;
+
+    assert!(store.claim_runs(wish()).await.unwrap().is_empty());
+    let left = run(&store, next.id).await;
+    assert_eq!((left.state, left.attempt), (RunState::Queued, 0));
+    assert_eq!(left.handler.as_deref(), Some("baker"));
+    assert!(store.claim_runs(wish()).await.unwrap().is_empty());
+    let claim = ClaimRuns { handlers: Handlers::from_iter(["baker"]), ..wish() };
+    let claimed = store.claim_runs(claim).await.unwrap().remove(0);
+    assert_eq!((claimed.run.id, &*claimed.agent.name), (next.id, "other"));
 }
 
 #[tokio::test]

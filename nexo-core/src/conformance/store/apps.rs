@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use crate::{
-    App, AppChanges, AppId, ConfigChange, Error, JsonObject, MAIN_AGENT, MAIN_AGENT_KIND, NewApp,
-    PageRequest, Scope, Secret, Store,
+    Agent, App, AppChanges, AppId, ConfigChange, Error, JsonObject, MAIN_AGENT, MAIN_AGENT_KIND,
+    NewAgent, NewApp, PageRequest, Scope, Secret, Store,
     conformance::{
         assert_fails,
         fixtures::{Room, at_once, completed, new_app, owner},
@@ -210,4 +210,108 @@ pub(super) async fn deleting_an_app_leaves_the_others_alone(store: Arc<dyn Store
     assert_eq!(kept.subscriber().await.customer_id, "carl");
     assert_eq!(store.valid_keys(kept.app.id).await.unwrap().len(), 1);
     assert_eq!(store.list_agents(&Scope::Everything, kept.app.id).await.unwrap().len(), 1);
+}
+
+fn helper(name: &str) -> NewAgent {
+    let config = JsonObject::empty().with("url", "https://helper.example.com");
+    NewAgent { name: name.into(), kind: "webhook".into(), config }
+}
+
+async fn ensured(store: &Arc<dyn Store>, agents: &[NewAgent]) -> App {
+    store.ensure_app(NewApp::new(owner("ann"), "Shop"), agents.to_vec()).await.unwrap()
+}
+
+async fn agents(store: &Arc<dyn Store>, app: &App) -> Vec<Agent> {
+    store.list_agents(&Scope::Everything, app.id).await.unwrap()
+}
+
+fn names(agents: &[Agent]) -> Vec<&str> {
+    agents.iter().map(|agent| agent.name.as_str()).collect()
+}
+
+pub(super) async fn an_app_that_is_ensured_is_made_with_its_agents(store: Arc<dyn Store>) {
+    let concierge = NewAgent::in_process("concierge");
+
+    let made = store.ensure_app(full_app(), vec![concierge, helper("helper")]).await.unwrap();
+
+    let all = Scope::Everything;
+    assert_eq!(store.get_app(&all, made.id).await.unwrap(), made);
+    assert_eq!(made.description, full_app().description);
+    assert_eq!(store.valid_keys(made.id).await.unwrap().len(), 1);
+    let mut agents = agents(&store, &made).await;
+    agents.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    assert_eq!(names(&agents), ["concierge", "helper", MAIN_AGENT]);
+    assert_eq!((agents[0].id, agents[0].app), (made.default_agent, made.id));
+    assert_eq!(agents[0].handler().as_deref(), Some("concierge"));
+    assert_eq!((agents[1].kind.as_str(), &agents[1].config), ("webhook", &helper("").config));
+    assert_eq!((&agents[1].secret, agents[1].created_at), (&None, made.created_at));
+    assert_eq!(agents[2].kind, MAIN_AGENT_KIND);
+    let plain = store.ensure_app(NewApp::new(owner("ann"), "Plain"), Vec::new()).await.unwrap();
+    let main = store.get_agent(&all, plain.id, plain.default_agent).await.unwrap();
+    assert_eq!(main.name, MAIN_AGENT);
+}
+
+pub(super) async fn an_app_that_is_ensured_again_stays_as_it_is(store: Arc<dyn Store>) {
+    let made = ensured(&store, &[helper("one"), helper("two")]).await;
+    let before = agents(&store, &made).await;
+    let config = Some(ConfigChange::Replace(r#"{"greeting":"Hi"}"#.parse().unwrap()));
+    let changes = AppChanges { config, ..AppChanges::default() };
+    let changed = store.update_app(&Scope::Everything, made.id, changes).await.unwrap();
+
+    let again = [NewAgent::in_process("two"), NewAgent::in_process(MAIN_AGENT), helper("one")];
+    let found = ensured(&store, &again).await;
+
+    assert_eq!(found, changed);
+    assert_eq!(agents(&store, &made).await, before, "what is there is kept");
+}
+
+pub(super) async fn an_app_that_is_ensured_gets_the_agents_that_it_lacks(store: Arc<dyn Store>) {
+    let made = ensured(&store, &[helper("one")]).await;
+
+    let found = ensured(&store, &[helper("two"), helper("two")]).await;
+
+    assert_eq!(found, made, "who answers stays the same");
+    let mut agents = agents(&store, &made).await;
+    agents.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    assert_eq!(names(&agents), [MAIN_AGENT, "one", "two"], "nobody is taken away");
+}
+
+pub(super) async fn an_app_that_fifty_ensure_at_once_is_made_once(store: Arc<dyn Store>) {
+    let found = at_once(50, |number| {
+        let store = Arc::clone(&store);
+        let own = helper(&format!("helper {number}"));
+        async move { ensured(&store, &[helper("first"), own]).await }
+    })
+    .await;
+
+    assert!(found.iter().all(|app| app == &found[0]), "not all got the same");
+    let page = PageRequest { page: 1, size: 10 };
+    assert_eq!(store.list_apps(&owner("ann"), page).await.unwrap().items, found[..1]);
+    let agents = agents(&store, &found[0]).await;
+    assert_eq!(names(&agents).into_iter().collect::<BTreeSet<_>>().len(), agents.len());
+    assert_eq!(agents.len(), 52);
+}
+
+pub(super) async fn of_several_apps_the_oldest_is_ensured(store: Arc<dyn Store>) {
+    let oldest = new_app(&store, "ann").await;
+    // Where their times are equal, the ids tell which is older.
+    for _ in 0..3 {
+        new_app(&store, "ann").await;
+    }
+
+    let found = ensured(&store, &[helper("one")]).await;
+
+    assert_eq!(found, oldest);
+    assert_eq!(agents(&store, &oldest).await.len(), 2);
+}
+
+pub(super) async fn another_owners_app_is_not_ensured(store: Arc<dyn Store>) {
+    let others = new_app(&store, "mallory").await;
+
+    let made = ensured(&store, &[helper("one")]).await;
+
+    assert_ne!(made.id, others.id);
+    assert_eq!(made.owner, owner("ann"));
+    assert_eq!(agents(&store, &others).await.len(), 1);
+    assert_eq!(store.get_app(&Scope::Everything, others.id).await.unwrap(), others);
 }

@@ -5,6 +5,7 @@ mod apps;
 mod deliveries;
 mod events;
 mod feed;
+mod handlers;
 mod idempotency;
 mod keys;
 mod messages;
@@ -54,6 +55,12 @@ suite! { $
         merges_at_once_lose_nothing,
         deleting_an_app_deletes_all_that_belongs_to_it,
         deleting_an_app_leaves_the_others_alone,
+        an_app_that_is_ensured_is_made_with_its_agents,
+        an_app_that_is_ensured_again_stays_as_it_is,
+        an_app_that_is_ensured_gets_the_agents_that_it_lacks,
+        an_app_that_fifty_ensure_at_once_is_made_once,
+        of_several_apps_the_oldest_is_ensured,
+        another_owners_app_is_not_ensured,
     }
     agents {
         agents_outside_the_scope_do_not_exist,
@@ -211,6 +218,16 @@ suite! { $
         a_run_outside_the_scope_is_not_stopped,
         runs_are_listed_newest_first,
         a_list_of_runs_is_bound_to_its_scope,
+    }
+    handlers {
+        a_run_carries_the_handler_that_its_agent_needs,
+        a_run_whose_handler_is_elsewhere_is_queued_and_due,
+        what_is_said_waits_for_a_server_with_the_handler,
+        a_claim_is_given_what_its_server_can_handle,
+        a_run_is_taken_over_by_a_server_with_its_handler,
+        a_run_that_no_server_can_handle_fails,
+        a_run_waits_while_a_live_server_has_its_handler,
+        a_run_that_needs_no_handler_does_not_fail_for_one,
     }
     servers {
         runs_of_a_server_that_never_beat_are_queued_again,

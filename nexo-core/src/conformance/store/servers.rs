@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    Error, FailureKind, Run, RunId, RunState, Scope, ServerId, StartRun, Stop, Store, SweepRuns,
-    SweptRuns,
+    Error, FailureKind, Handlers, Run, RunId, RunState, Scope, ServerId, StartRun, Stop, Store,
+    SweepRuns, SweptRuns,
     conformance::{
         assert_fails,
         fixtures::{Room, at_once, claim, completed, eventually, started, sweep},
@@ -45,7 +45,7 @@ pub(super) async fn runs_of_a_server_that_never_beat_are_queued_again(store: Arc
 pub(super) async fn runs_of_a_server_that_fell_silent_are_queued_again(store: Arc<dyn Store>) {
     let room = Room::new(&store).await;
     let run = room.started().await.run;
-    store.beat(server_of(&run)).await.unwrap();
+    store.beat(server_of(&run), &Handlers::default()).await.unwrap();
 
     assert_eq!(sweep(&store, LONG).await, SweptRuns::default());
     eventually("the silence's end", || async { sweep(&store, SHORT).await == queued(run.id) })
@@ -80,10 +80,13 @@ pub(super) async fn runs_of_this_and_of_live_servers_are_left_alone(store: Arc<d
     let mine = Room::new(&store).await;
     let live = Room::new(&store).await;
     let (my_run, live_run) = (mine.started().await.run, live.started().await.run);
-    store.beat(server_of(&live_run)).await.unwrap();
+    store.beat(server_of(&live_run), &Handlers::default()).await.unwrap();
 
     let (server, carried) = (server_of(&my_run), Vec::new());
-    let swept = store.sweep_runs(SweepRuns { server, carried, silence: LONG }).await.unwrap();
+    let swept = store
+        .sweep_runs(SweepRuns { server, carried, silence: LONG, handler_patience: LONG })
+        .await
+        .unwrap();
 
     assert_eq!(swept, SweptRuns::default());
     assert_eq!((mine.run(my_run.id).await, live.run(live_run.id).await), (my_run, live_run));
@@ -96,10 +99,11 @@ pub(super) async fn a_run_that_its_own_server_does_not_carry_is_queued_again(
     let room = Room::new(&store).await;
     let run = room.started().await.run;
     let server = server_of(&run);
-    store.beat(server).await.unwrap();
+    store.beat(server, &Handlers::default()).await.unwrap();
 
     eventually("the silence's end", || async {
-        let wish = SweepRuns { server, carried: Vec::new(), silence: SHORT };
+        let (carried, silence, handler_patience) = (Vec::new(), SHORT, LONG);
+        let wish = SweepRuns { server, carried, silence, handler_patience };
         store.sweep_runs(wish).await.unwrap() == queued(run.id)
     })
     .await;
@@ -117,7 +121,8 @@ pub(super) async fn runs_that_a_server_carries_are_left_alone(store: Arc<dyn Sto
 
     // What was made later is swept; so it is not for its youth that the other one is not.
     eventually("the silence's end", || async {
-        let wish = SweepRuns { server, carried: vec![kept_run.id], silence: SHORT };
+        let (carried, silence, handler_patience) = (vec![kept_run.id], SHORT, LONG);
+        let wish = SweepRuns { server, carried, silence, handler_patience };
         store.sweep_runs(wish).await.unwrap() == queued(lost_run.id)
     })
     .await;
@@ -230,16 +235,16 @@ pub(super) async fn a_server_may_report_in_any_order(store: Arc<dyn Store>) {
 
     store.ping().await.unwrap();
     store.retire(server).await.unwrap();
-    store.beat(server).await.unwrap();
-    store.beat(server).await.unwrap();
+    store.beat(server, &Handlers::default()).await.unwrap();
+    store.beat(server, &Handlers::default()).await.unwrap();
     store.retire(server).await.unwrap();
-    store.beat(server).await.unwrap();
+    store.beat(server, &Handlers::default()).await.unwrap();
 }
 
 pub(super) async fn pruning_leaves_live_servers_alone(store: Arc<dyn Store>) {
     let room = Room::new(&store).await;
     let run = room.started().await.run;
-    store.beat(server_of(&run)).await.unwrap();
+    store.beat(server_of(&run), &Handlers::default()).await.unwrap();
 
     store.prune().await.unwrap();
 

@@ -1,9 +1,8 @@
 //! One request to an agent, from the guard to the last byte of the answer.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::future::{Either, select};
 use http::{HeaderMap, StatusCode};
 use reqwest::{Request, Response};
 use tokio::time::{Instant, timeout_at};
@@ -19,7 +18,7 @@ use super::{
     record::Record,
     target::{TARGET, Target},
 };
-use crate::{AgentEvent, DeliveryId, Failure, FailureKind, Interest, Turn};
+use crate::{AgentEvent, DeliveryId, Failure, FailureKind, Turn};
 
 /// Calls the agent and tells what it answers.
 pub(super) async fn run(shared: Arc<Shared>, turn: Arc<Turn>, mut events: Events) {
@@ -27,7 +26,9 @@ pub(super) async fn run(shared: Arc<Shared>, turn: Arc<Turn>, mut events: Events
         Ok(prepared) => prepared,
         Err(failure) => return events.fail(failure).await,
     };
-    let failure = call.perform_while_wanted(&turn.interest, request, &mut events).await.err();
+    let performed = turn.interest.while_wanted(call.perform(request, &mut events)).await;
+    let failure = performed.err();
+    // What was sent until then is told also where the rest was not wanted any more.
     if call.was_attempted() {
         let delivery = call.record.end(call.target.peer(), failure.as_ref());
         events.send(AgentEvent::Delivery(delivery)).await;
@@ -62,23 +63,6 @@ impl<'a> Call<'a> {
     /// Where the guard refused the look-up's answers, there was nothing to deliver.
     fn was_attempted(&self) -> bool {
         self.target.refusal().is_none_or(|refusal| refusal.kind != FailureKind::WebhookUrlBlocked)
-    }
-
-    /// What was sent until then is told all the same.
-    async fn perform_while_wanted(
-        &mut self,
-        interest: &Interest,
-        request: Request,
-        events: &mut Events,
-    ) -> Result<(), Failure> {
-        let (lost, performed) = (pin!(interest.lost()), pin!(self.perform(request, events)));
-        match select(lost, performed).await {
-            Either::Left(_) => {
-                let why = "the rest of the answer was not wanted any more";
-                Err(Failure::new(FailureKind::RunCancelled, why))
-            }
-            Either::Right((outcome, _)) => outcome,
-        }
     }
 
     async fn perform(&mut self, request: Request, events: &mut Events) -> Result<(), Failure> {

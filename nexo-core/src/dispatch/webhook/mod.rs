@@ -18,7 +18,6 @@ mod answer;
 mod call;
 mod client;
 mod content;
-mod events;
 mod guard;
 mod headers;
 mod json_reply;
@@ -34,7 +33,7 @@ pub use guard::{AllowRule, Guard, InvalidAllowRule, Loopback, MAX_URL_BYTES, is_
 pub use headers::HeaderNames;
 pub use resolver::{Resolve, SystemResolver};
 
-use super::{AgentStream, Dispatcher, Turn};
+use super::{AgentStream, Dispatcher, Turn, events};
 use crate::{Clock, SystemClock};
 
 /// What an agent may take up, whichever app it belongs to.

@@ -2,14 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::{Limits, answer::too_large};
+use super::{super::pieces::pieces, Limits, answer::too_large};
 use crate::{
     AgentEvent, Failure, FailureKind,
     sse::{DecodeError, Decoder},
 };
-
-/// The most bytes of text in one delta that is passed on: readers expect small events.
-const MAX_DELTA_BYTES: usize = 1024;
 
 /// What came of some bytes of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,15 +98,6 @@ fn text_of(data: &str) -> Option<String> {
     }
 }
 
-/// The text in pieces of at most 1 KiB, no character cut.
-fn pieces(mut text: &str) -> impl Iterator<Item = &str> {
-    std::iter::from_fn(move || {
-        let (piece, rest) = text.split_at(text.floor_char_boundary(MAX_DELTA_BYTES));
-        text = rest;
-        (!piece.is_empty()).then_some(piece)
-    })
-}
-
 fn invalid(why: &str) -> Failure {
     Failure::new(FailureKind::WebhookInvalidStream, why)
 }
@@ -121,8 +109,6 @@ fn agent_error() -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     fn feed(name: &str, data: &str) -> Result<String, FailureKind> {
@@ -192,15 +178,5 @@ mod tests {
         assert_eq!(feed(b"lta\ndata: {\"text\":\"a\"}\n"), Ok(Progress::Nothing));
         assert_eq!(feed(b"\n"), Ok(Progress::Events));
         assert_eq!(feed(b"event: done\n\n"), Ok(Progress::Done));
-    }
-
-    proptest! {
-        #[test]
-        fn pieces_are_small_whole_and_nothing_is_lost(text in "[a-zé🎉]{0,3000}") {
-            let cut: Vec<&str> = pieces(&text).collect();
-
-            prop_assert!(cut.iter().all(|piece| piece.len() <= 1024));
-            prop_assert_eq!(cut.concat(), text);
-        }
     }
 }

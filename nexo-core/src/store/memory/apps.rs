@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     Agent, AgentId, AgentStore, App, AppChanges, AppId, AppKey, AppStore, Error, JsonObject,
-    KeyDigest, KeyId, KeyStore, MAIN_AGENT, MAIN_AGENT_KIND, NewApp, OwnerId, Page, PageRequest,
-    Result, Scope, Timestamp, WEBHOOK_SECRET_KEY,
+    KeyDigest, KeyId, KeyStore, MAIN_AGENT, MAIN_AGENT_KIND, NewAgent, NewApp, OwnerId, Page,
+    PageRequest, Result, Scope, Timestamp, WEBHOOK_SECRET_KEY,
 };
 
 impl App {
@@ -61,6 +61,12 @@ impl AppRow {
         row
     }
 
+    fn ensure_agent(&mut self, new: NewAgent, now: Timestamp) {
+        if self.agents.iter().all(|agent| agent.name != new.name) {
+            self.agents.push(new.in_app(self.app.id, now));
+        }
+    }
+
     /// Makes the keys follow the secrets: what stays a secret keeps its key.
     fn renew_keys(&mut self, now: Timestamp) {
         let mut old = std::mem::take(&mut self.keys);
@@ -93,6 +99,30 @@ impl State {
         let key = (app.created_at, app.id);
         self.apps_by_owner.entry(app.owner.clone()).or_default().insert(key);
         self.apps.insert(app.id, AppRow::new(app));
+    }
+
+    fn ensure_app(&mut self, new: NewApp, agents: Vec<NewAgent>, now: Timestamp) -> App {
+        let found = self.find_app(&new.owner, &new.name);
+        let id = found.unwrap_or_else(|| {
+            let app = App::make(new, now);
+            let id = app.id;
+            self.insert_app(app);
+            id
+        });
+        let first = agents.first().map(|agent| agent.name.clone());
+        let row = self.owning_app(id);
+        agents.into_iter().for_each(|agent| row.ensure_agent(agent, now));
+        let first = row.agents.iter().find(|agent| Some(&agent.name) == first.as_ref());
+        if let Some(first) = first.filter(|_| found.is_none()) {
+            row.app.default_agent = first.id;
+        }
+        row.app.clone()
+    }
+
+    /// The oldest app of this name that the owner has.
+    fn find_app(&self, owner: &OwnerId, name: &str) -> Option<AppId> {
+        let mut owned = self.apps_by_owner.get(owner)?.iter().map(|(_, app)| *app);
+        owned.find(|app| self.apps.get(app).is_some_and(|row| row.app.name == name))
     }
 
     fn remove_app(&mut self, app: AppId) {
@@ -136,6 +166,10 @@ impl AppStore for MemoryStore {
             state.insert_app(app.clone());
             Ok(app)
         })
+    }
+
+    async fn ensure_app(&self, app: NewApp, agents: Vec<NewAgent>) -> Result<App> {
+        self.step(|state, now| Ok(state.ensure_app(app, agents, now)))
     }
 
     async fn get_app(&self, scope: &Scope, app: AppId) -> Result<App> {

@@ -231,6 +231,7 @@ mod tests {
             app,
             thread: made.id,
             server: ServerId::new(),
+            handlers: crate::Handlers::default(),
             history: 10,
             deadline: Duration::from_secs(60),
             overlap: None,

@@ -6,21 +6,22 @@ use async_trait::async_trait;
 
 use super::{
     MemoryStore, one_more,
-    state::{RunRow, State, ThreadRow},
+    state::{AppRow, RunRow, State, ThreadRow},
 };
 use crate::{
-    AgentId, App, AppConfig, AppId, ClaimRuns, Cursor, CursorPage, Error, FinishRun, FinishedRun,
-    Holder, Message, NewMessage, Reply, Result, Role, Run, RunFilter, RunId, RunPosition, RunStart,
-    RunState, RunStore, Scope, ServerId, StartRun, StartedRun, Step, Stop, SweepRuns, SweptRuns,
-    Thread, ThreadId, Timestamp,
+    Agent, Answerer, AppConfig, AppId, ClaimRuns, Cursor, CursorPage, Error, FinishRun,
+    FinishedRun, Handlers, Holder, Message, NewMessage, Reply, Result, Role, Run, RunFilter, RunId,
+    RunPosition, RunStart, RunState, RunStore, Scope, ServerId, StartRun, StartedRun, Step, Stop,
+    SweepRuns, SweptRuns, Thread, ThreadId, Timestamp,
 };
 
-/// Which agent answers in a thread while no person does.
-fn holder(thread: &Thread, app: &App) -> AgentId {
-    match thread.holder {
+/// Who answers in a thread of this app while no person does.
+fn holder(thread: &Thread, app: &AppRow) -> Answerer {
+    let agent = match thread.holder {
         Holder::Agent(agent) => agent,
-        Holder::Default | Holder::Human(_) => app.default_agent,
-    }
+        Holder::Default | Holder::Human(_) => app.app.default_agent,
+    };
+    Answerer { agent, handler: app.agent(agent).ok().and_then(Agent::handler) }
 }
 
 impl ThreadRow {
@@ -43,7 +44,7 @@ impl State {
         wish: &StartRun,
         now: Timestamp,
     ) -> Result<StartedRun> {
-        let app = &self.app(scope, wish.app)?.app;
+        let app = self.app(scope, wish.app)?;
         let row = self.thread_in(scope, wish.app, wish.thread)?;
         if row.thread.is_held_by_a_person() {
             return Err(Error::ThreadHeld(wish.thread));
@@ -51,7 +52,8 @@ impl State {
         let newest = row.newest_user_message().ok_or(Error::NoUserMessages(wish.thread))?;
         let (answered, seq) = (newest.id, newest.seq);
         let run = wish.queued(&row.thread, holder(&row.thread, app), (answered, seq), now);
-        let plan = wish.plan(&AppConfig::read(&app.config), seq, &self.standing(row), now);
+        let (config, handler) = (AppConfig::read(&app.app.config), run.handler.as_deref());
+        let plan = wish.plan(&config, seq, handler, &self.standing(row), now);
         for superseded in plan.superseded {
             let run = self.found_run(superseded).stopped(Stop::Supersede, now);
             self.put_run(run);
@@ -75,9 +77,8 @@ impl State {
                 Ok(StartedRun::Standing(Box::new(run)))
             }
             Step::Start => {
-                let (server, history, deadline) = (wish.server, wish.history, wish.deadline);
-                let claim = ClaimRuns { server, limit: 1, history, deadline };
-                Ok(StartedRun::Started(Box::new(self.begin(run, &claim, now)?)))
+                let begun = self.begin(run, &wish.claim(), now)?;
+                Ok(StartedRun::Started(Box::new(begun.ok_or(Error::Corrupt("new run"))?)))
             }
         }
     }
@@ -98,9 +99,11 @@ impl State {
             return Err(Error::ThreadHeld(wish.thread));
         }
         let config = AppConfig::read(&app.app.config);
-        match wish.plan(&config, row.next_seq(), &self.standing(row), now).step {
+        let holder = holder(&row.thread, app);
+        let (newest, handler) = (row.next_seq(), holder.handler.as_deref());
+        match wish.plan(&config, newest, handler, &self.standing(row), now).step {
             Step::Refuse => return Err(Error::RunActive(wish.thread)),
-            Step::Start => drop(app.agent(holder(&row.thread, &app.app))?),
+            Step::Start => drop(app.agent(holder.agent)?),
             _ => {}
         }
         let said = self.say(scope, wish.app, wish.thread, message, now)?;
@@ -146,11 +149,15 @@ impl State {
         run
     }
 
-    /// Begins a run that may begin.
-    fn begin(&mut self, run: Run, claim: &ClaimRuns, now: Timestamp) -> Result<RunStart> {
+    /// Begins a run that may begin. `None` if it is left to a server that has what it needs.
+    fn begin(&mut self, run: Run, claim: &ClaimRuns, now: Timestamp) -> Result<Option<RunStart>> {
         let app = self.app(&Scope::Everything, run.app)?;
         let row = self.thread(&Scope::Everything, run.thread)?;
-        let run = run.claimed(claim, &row.thread, holder(&row.thread, &app.app), now);
+        let run = run.claimed(claim, &row.thread, holder(&row.thread, app), now);
+        if run.state == RunState::Queued {
+            self.put_run(run);
+            return Ok(None);
+        }
         let said = usize::try_from(run.message_seq - 1).ok().and_then(|at| row.messages.get(at));
         let mut start = RunStart {
             app: app.app.clone(),
@@ -165,7 +172,7 @@ impl State {
             row.began_at = Some(now);
         }
         start.thread = self.found_thread(start.run.thread).thread.clone();
-        Ok(start)
+        Ok(Some(start))
     }
 
     /// The oldest run that is behind another becomes due, if there is no other. Gives whether
@@ -186,11 +193,11 @@ impl State {
     }
 
     /// The next run that is due and may begin; those before it that may not are seen to.
-    fn next_claimable(&mut self, now: Timestamp) -> Option<Run> {
+    fn next_claimable(&mut self, handlers: &Handlers, now: Timestamp) -> Option<Run> {
+        let can_begin = |run: &Run| run.is_due(now) && handlers.have(run.handler.as_deref());
         loop {
-            let due = self.standing.iter().map(|run| self.found_run(*run));
-            let run =
-                due.filter(|run| run.is_due(now)).min_by_key(|run| (run.available_at, run.id))?;
+            let due = self.standing.iter().map(|run| self.found_run(*run)).filter(can_begin);
+            let run = due.min_by_key(|run| (run.available_at, run.id))?;
             let row = self.found_thread(run.thread);
             let (withdrawn, thread) = (run.withdrawn(&row.thread), run.thread);
             if let Some(stop) = withdrawn {
@@ -225,8 +232,16 @@ impl State {
     }
 
     fn is_silent(&self, server: Option<ServerId>, alive: Timestamp) -> bool {
-        let beat = server.and_then(|server| self.beats.get(&server));
-        beat.is_none_or(|beat| *beat < alive)
+        let server = server.and_then(|server| self.servers.get(&server));
+        server.is_none_or(|server| server.beat_at < alive)
+    }
+
+    /// Whether a run has been due for longer than it may be, and no server has its handler.
+    fn is_unhandled(&self, run: &Run, sweep: &SweepRuns, now: Timestamp) -> bool {
+        let alive = now.minus(sweep.handler_silence());
+        let mut live = self.servers.values().filter(|server| server.beat_at >= alive);
+        let is_late = run.is_due(now.minus(sweep.handler_patience)) && run.handler.is_some();
+        is_late && !live.any(|server| server.handlers.have(run.handler.as_deref()))
     }
 
     /// Whether a sweep looks at the run: nobody carries it.
@@ -246,9 +261,10 @@ impl State {
         let standing: Vec<Run> = self.standing.iter().map(|run| self.found_run(*run)).collect();
         let mut swept = SweptRuns::default();
         for run in &standing {
-            let Some(after) = run.swept(now).filter(|_| self.is_adrift(run, sweep, now)) else {
-                continue;
-            };
+            let adrift = run.swept(now).filter(|_| self.is_adrift(run, sweep, now));
+            let unhandled = || self.is_unhandled(run, sweep, now);
+            let after = adrift.or_else(|| unhandled().then(|| run.clone().unhandled(now)));
+            let Some(after) = after else { continue };
             let list = if after.state.is_terminal() { &mut swept.ended } else { &mut swept.queued };
             list.push(after.id);
             self.put_run(after);
@@ -280,9 +296,9 @@ impl RunStore for MemoryStore {
             let limit = usize::try_from(claim.limit).unwrap_or(usize::MAX);
             let mut begun = Vec::new();
             while begun.len() < limit {
-                let Some(run) = state.next_claimable(now) else { break };
+                let Some(run) = state.next_claimable(&claim.handlers, now) else { break };
                 match state.begin(run.clone(), &claim, now) {
-                    Ok(start) => begun.push(start),
+                    Ok(start) => begun.extend(start),
                     Err(error) => {
                         state.end_run(run.unreadable(&error, now), now);
                     }
@@ -395,7 +411,9 @@ impl RunStore for MemoryStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AppId, AppStore, MessageStore, NewApp, NewThread, ThreadId, ThreadStore};
+    use crate::{
+        AppId, AppStore, MessageStore, NewAgent, NewApp, NewThread, ThreadId, ThreadStore,
+    };
 
     struct Room {
         store: MemoryStore,
@@ -422,6 +440,7 @@ mod tests {
                 app: self.app,
                 thread: self.thread,
                 server: ServerId::new(),
+                handlers: Handlers::default(),
                 history: 10,
                 deadline: Duration::from_secs(60),
                 overlap: None,
@@ -451,6 +470,32 @@ mod tests {
         assert!(matches!(room.start().await, Err(Error::ThreadHeld(_))));
         let said = room.store.step(|state, _| state.found_thread(room.thread).messages.len());
         assert_eq!(said, 1);
+    }
+
+    /// Whoever finds that out has it found by a server with what is needed now.
+    #[tokio::test]
+    async fn a_run_is_left_to_a_server_with_the_handler_of_who_holds_the_thread_then() {
+        let room = Room::new().await;
+        let StartedRun::Started(first) = room.start().await.unwrap() else { panic!("standing") };
+        let (all, more) = (Scope::Everything, NewMessage::new(Role::User, "And this?"));
+        let (_, next) = room.store.ask(&all, more, room.wish()).await.unwrap();
+        let (new, app) = (NewApp::new("ann".parse().unwrap(), "Shop"), room.app);
+        room.store.ensure_app(new, vec![NewAgent::in_process("baker")]).await.unwrap();
+        let baker = room.store.step(|state, _| state.owning_app(app).agents[1].id);
+        room.change(|thread| thread.holder = Holder::Agent(baker));
+        room.store.hand_back_run(first.run.id, first.run.fence).await.unwrap();
+        room.store.stop_run(&all, app, first.run.id, Stop::Cancel).await.unwrap();
+        let claimed = async |handlers: Handlers| {
+            let claim = ClaimRuns { handlers, ..room.wish().claim() };
+            room.store.claim_runs(claim).await.unwrap()
+        };
+
+        assert!(claimed(Handlers::default()).await.is_empty());
+        let left = room.store.get_run(&all, next.run().id).await.unwrap();
+        assert_eq!((left.state, left.attempt), (RunState::Queued, 0));
+        assert_eq!(left.handler.as_deref(), Some("baker"));
+        let begun = claimed(Handlers::from_iter(["baker"])).await.remove(0);
+        assert_eq!((begun.run.id, begun.agent.id), (left.id, baker));
     }
 
     #[tokio::test]

@@ -4,27 +4,31 @@ use std::collections::HashSet;
 
 use async_trait::async_trait;
 
-use super::{MemoryStore, state::State};
-use crate::{Result, SERVER_FORGOTTEN_AFTER, ServerId, ServerStore, Timestamp};
+use super::{
+    MemoryStore,
+    state::{ServerRow, State},
+};
+use crate::{Handlers, Result, SERVER_FORGOTTEN_AFTER, ServerId, ServerStore, Timestamp};
 
 impl State {
     /// Forgets the servers that have not beaten since `alive` and run nothing.
     fn forget_servers(&mut self, alive: Timestamp) {
         let running = self.standing.iter().filter_map(|run| self.runs.get(run)?.run.server);
         let busy: HashSet<ServerId> = running.collect();
-        self.beats.retain(|server, beat| *beat >= alive || busy.contains(server));
+        self.servers.retain(|server, row| row.beat_at >= alive || busy.contains(server));
     }
 }
 
 #[async_trait]
 impl ServerStore for MemoryStore {
-    async fn beat(&self, server: ServerId) -> Result<()> {
-        self.step(|state, now| state.beats.insert(server, now));
+    async fn beat(&self, server: ServerId, handlers: &Handlers) -> Result<()> {
+        let handlers = handlers.clone();
+        self.step(|state, now| state.servers.insert(server, ServerRow { beat_at: now, handlers }));
         Ok(())
     }
 
     async fn retire(&self, server: ServerId) -> Result<()> {
-        self.step(|state, _| state.beats.remove(&server));
+        self.step(|state, _| state.servers.remove(&server));
         Ok(())
     }
 
@@ -63,13 +67,13 @@ mod tests {
         let clock = Arc::new(ManualClock::new(Timestamp::from_micros(0)));
         let store = MemoryStore::with_clock(clock.clone());
         let (gone, live) = (ServerId::new(), ServerId::new());
-        store.beat(gone).await.unwrap();
+        store.beat(gone, &Handlers::default()).await.unwrap();
         clock.advance(SERVER_FORGOTTEN_AFTER + Duration::from_secs(1));
-        store.beat(live).await.unwrap();
+        store.beat(live, &Handlers::default()).await.unwrap();
 
         store.prune().await.unwrap();
 
-        let known = store.step(|state, _| state.beats.keys().copied().collect::<Vec<_>>());
+        let known = store.step(|state, _| state.servers.keys().copied().collect::<Vec<_>>());
         assert_eq!(known, [live]);
     }
 }

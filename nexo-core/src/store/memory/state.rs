@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::accounts::Accounts;
 use crate::{
-    Agent, App, AppId, AppKey, Delivery, Error, IdempotencyKey, Made, Message, MessageId, OwnerId,
-    Replay, ReplayId, Result, Run, RunId, Scope, Segment, ServerId, Subscriber, SubscriberId,
-    Thread, ThreadId, Timestamp,
+    Agent, App, AppId, AppKey, Delivery, Error, Handlers, IdempotencyKey, Made, Message, MessageId,
+    OwnerId, Replay, ReplayId, Result, Run, RunId, Scope, Segment, ServerId, Subscriber,
+    SubscriberId, Thread, ThreadId, Timestamp,
 };
 
 /// The order of threads in a list, read backwards.
@@ -28,10 +28,14 @@ pub(super) struct State {
     pub(super) runs: HashMap<RunId, RunRow>,
     /// The runs that have not ended.
     pub(super) standing: BTreeSet<RunId>,
-    /// When each server beat last.
-    pub(super) beats: HashMap<ServerId, Timestamp>,
+    pub(super) servers: HashMap<ServerId, ServerRow>,
     pub(super) settings: BTreeMap<String, String>,
     pub(super) accounts: Accounts,
+}
+
+pub(super) struct ServerRow {
+    pub(super) beat_at: Timestamp,
+    pub(super) handlers: Handlers,
 }
 
 pub(super) struct AppRow {

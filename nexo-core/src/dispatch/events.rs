@@ -5,26 +5,27 @@ use std::future::{Future, ready};
 
 use futures::{FutureExt, SinkExt, StreamExt, channel::mpsc, stream};
 
-use crate::{AgentEvent, AgentStream, Failure};
+use super::{AgentEvent, AgentStream};
+use crate::Failure;
 
 /// Where the future puts what the stream gives.
-pub(super) struct Events(mpsc::Sender<Result<AgentEvent, Failure>>);
+pub(crate) struct Events(mpsc::Sender<Result<AgentEvent, Failure>>);
 
 impl Events {
     /// Waits until the event was taken, so that a slow reader slows the agent down. If the
     /// reader is gone, this future is gone as well.
-    pub(super) async fn send(&mut self, event: AgentEvent) {
+    pub(crate) async fn send(&mut self, event: AgentEvent) {
         let _ = self.0.send(Ok(event)).await;
     }
 
-    pub(super) async fn fail(mut self, failure: Failure) {
+    pub(crate) async fn fail(mut self, failure: Failure) {
         let _ = self.0.send(Err(failure)).await;
     }
 }
 
 /// The stream that `work` writes. Nothing is done before it is polled, and dropping it drops
 /// the work.
-pub(super) fn stream<F>(work: impl FnOnce(Events) -> F) -> AgentStream
+pub(crate) fn stream<F>(work: impl FnOnce(Events) -> F) -> AgentStream
 where
     F: Future<Output = ()> + Send + 'static,
 {
