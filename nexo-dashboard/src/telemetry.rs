@@ -39,7 +39,8 @@ pub(crate) fn start_log(log: &Log) {
 fn filter(log: &Log) -> EnvFilter {
     let level = log.level.as_str().to_lowercase();
     let others = if log.level == Level::ERROR { "error" } else { "warn" };
-    let ours = format!("{others},nexo={level}");
+    // To actix, whatever a client does wrong is an error.
+    let ours = format!("{others},actix_http=off,nexo={level}");
     EnvFilter::builder().parse_lossy(log.filter.as_deref().unwrap_or(&ours))
 }
 
