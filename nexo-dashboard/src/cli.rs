@@ -33,6 +33,11 @@ pub(crate) struct Cli {
     /// Which port to listen on, 0 for any (8000)
     #[arg(long, global = true)]
     port: Option<String>,
+    /// Which web framework serves: axum, or actix if it was built in (axum)
+    ///
+    /// Answers and limits are the same; actix speaks HTTP/1.1 only.
+    #[arg(long, value_name = "FRAMEWORK", global = true)]
+    http: Option<String>,
     /// CRITICAL, ERROR, WARNING, INFO or DEBUG (INFO)
     #[arg(long, value_name = "LEVEL", global = true)]
     log_level: Option<String>,
@@ -127,6 +132,7 @@ impl Cli {
             ("DATA_DIR", &self.data_dir),
             ("HOST", &self.host),
             ("PORT", &self.port),
+            ("HTTP_FRAMEWORK", &self.http),
             ("LOG_LEVEL", &self.log_level),
         ];
         flags.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()

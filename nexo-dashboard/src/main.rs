@@ -1,7 +1,7 @@
 //! Nexo's reference server, and the commands around it.
 
-#[cfg(not(feature = "axum"))]
-compile_error!("the server needs the feature `axum`");
+#[cfg(not(any(feature = "axum", feature = "actix")))]
+compile_error!("the server needs the feature `axum` or `actix`");
 
 #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
 compile_error!("the server needs the feature `sqlite` or `postgres`");

@@ -2,9 +2,8 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, middleware::from_fn};
-use hyper_util::server::graceful::GracefulShutdown;
 use metrics_exporter_prometheus::PrometheusHandle;
+use nexo_http::Api;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -17,7 +16,8 @@ use crate::{
     ops::Ops,
     retention::Retention,
     secrets::{self, Secrets},
-    server, signals, telemetry, ui, welcome,
+    server::{self, Connections},
+    signals, telemetry, ui, welcome,
     wiring::{self, Parts, Stores},
 };
 
@@ -83,7 +83,7 @@ impl<'a> Server<'a> {
     ) -> Result<()> {
         let engine = self.parts.nexo.engine().clone();
         engine.sign_on().await.context("the server can't sign on")?;
-        let router = self.router(&stop);
+        let mut connections = Connections::new(&self.api(&stop), &self.config.listen).await?;
         let closing = after(stop, self.config.listen.shutdown_delay);
         let Self { config, backend, postman, metrics, .. } = self;
         let retention = Retention {
@@ -97,9 +97,9 @@ impl<'a> Server<'a> {
             .unwrap_or_else(|error| warn!(%error, "nobody reads the standard output"));
         info!("listening on {own}");
 
-        let connections = server::accept(listener, router, &config.listen, &closing).await;
+        server::accept(listener, &mut connections, &config.listen, &closing).await;
         info!("shutting down: runs under way are finished");
-        let connections = tokio::spawn(GracefulShutdown::shutdown(connections));
+        let connections = tokio::spawn(connections.end());
         engine.shutdown(config.listen.shutdown_grace).await;
         if tokio::time::timeout(LINGER, connections).await.is_err() {
             warn!("some connections were still open, and are cut");
@@ -113,14 +113,15 @@ impl<'a> Server<'a> {
         Ok(())
     }
 
-    fn router(&self, stop: &CancellationToken) -> Router {
+    /// The API with all that is served beside it.
+    fn api(&self, stop: &CancellationToken) -> Api {
         let ops = Ops {
             store: Arc::clone(&self.backend.store),
             stop: stop.clone(),
             metrics: self.metrics.clone(),
             metrics_token: self.config.metrics_token.clone(),
         };
-        nexo_http_axum::router(&ops.beside(self.parts.api.clone())).layer(from_fn(ui::pages))
+        ops.beside(self.parts.api.clone()).with_pages(ui::answer)
     }
 }
 

@@ -20,9 +20,10 @@ use tracing_subscriber::{
 
 use crate::config::{Log, LogFormat};
 
-/// What the store says itself, as an error that names what it was about: a database that is
-/// away would be told several times a second.
-const TOLD_BY_US: &str = "sqlx_core::pool=error,sqlx::pool=error,sqlx::postgres::notice=error";
+/// What libraries tell too much of. A database that is away is told by the store, as an error
+/// that names what it was about; and to actix, whatever a client does wrong is an error.
+const QUIET: &str =
+    "sqlx_core::pool=error,sqlx::pool=error,sqlx::postgres::notice=error,actix_http=off";
 
 const SECONDS_BUCKETS: [f64; 12] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
@@ -43,7 +44,7 @@ pub(crate) fn start_log(log: &Log) {
 fn filter(log: &Log) -> EnvFilter {
     let level = log.level.as_str().to_lowercase();
     let others = if log.level == Level::ERROR { "error" } else { "warn" };
-    let ours = format!("{others},{TOLD_BY_US},nexo={level}");
+    let ours = format!("{others},{QUIET},nexo={level}");
     EnvFilter::builder().parse_lossy(log.filter.as_deref().unwrap_or(&ours))
 }
 

@@ -19,6 +19,25 @@ mod memory {
     nexo_http::http_conformance!(super::serve, fresh_store);
 }
 
+mod nested {
+    use axum::Router;
+    use nexo_core::MemoryStore;
+    use nexo_http::Api;
+
+    use super::common;
+
+    async fn serve(api: Api) -> common::Running {
+        let host = Router::new().nest("/api/v1", nexo_http_axum::router(&api));
+        common::serve_below("/api/v1", host).await
+    }
+
+    async fn fresh_store() -> MemoryStore {
+        MemoryStore::new()
+    }
+
+    nexo_http::http_conformance!(serve, fresh_store);
+}
+
 mod sqlite {
     use nexo_core::KeyRing;
     use nexo_store_sqlite::SqliteStore;

@@ -105,8 +105,12 @@ struct Inner {
     settings: Settings,
     /// What the host serves beside the API.
     hosted: Vec<(Cow<'static, str>, Erased)>,
+    pages: Option<Pages>,
     document: OnceLock<Bytes>,
 }
+
+/// Answers what the host has pages for.
+type Pages = Arc<dyn Fn(&Request) -> Option<Response> + Send + Sync>;
 
 impl Api {
     /// The API of `nexo` with somebody else's login.
@@ -127,6 +131,7 @@ impl Api {
             throttle: Throttle::off(),
             settings: Settings::default(),
             hosted: Vec::new(),
+            pages: None,
             document: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }
@@ -169,6 +174,17 @@ impl Api {
     {
         let handler: Erased = Arc::new(move |request, _| Box::pin(handler(request)));
         self.change(|inner| inner.hosted.push((path.into(), handler)));
+        self
+    }
+
+    /// With pages of the host on the API's own paths: what `pages` answers is sent as it is,
+    /// before anything else is looked at; the rest is the API's.
+    #[must_use]
+    pub fn with_pages(
+        mut self,
+        pages: impl Fn(&Request) -> Option<Response> + Send + Sync + 'static,
+    ) -> Self {
+        self.change(|inner| inner.pages = Some(Arc::new(pages)));
         self
     }
 
@@ -215,6 +231,11 @@ impl Api {
                 Arc::clone(handler),
             )
         })
+    }
+
+    /// What the host shows instead of the API's answer.
+    pub(crate) fn page(&self, request: &Request) -> Option<Response> {
+        self.inner.pages.as_ref()?(request)
     }
 
     pub(crate) fn store(&self) -> &dyn Store {

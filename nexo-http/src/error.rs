@@ -116,7 +116,9 @@ impl ApiError {
         self.status
     }
 
-    pub(crate) fn into_response(self) -> Response {
+    /// The response that tells it.
+    #[must_use]
+    pub fn into_response(self) -> Response {
         let detail = match self.detail {
             Detail::Key(key) => Value::from(key),
             Detail::Reasons { code, reasons } => json!({"code": code, "reason": reasons}),

@@ -65,8 +65,21 @@ impl Route {
         &self.resource.as_ref().expect("the fallback has no path").path
     }
 
+    /// Whether this is the path of a request as it was sent, behind whatever prefix; every path
+    /// is the fallback's.
+    ///
+    /// For frameworks that decode a path before they match it: to them `/%61pps` is `/apps`, to
+    /// others it is nothing.
+    #[must_use]
+    pub fn matches(&self, path: &str) -> bool {
+        self.resource.as_ref().is_none_or(|resource| matches(&resource.path, path))
+    }
+
     /// Answers a request. Its body is read only if the endpoint wants one.
     pub async fn handle(&self, mut request: Request, body: BodyStream) -> Response {
+        if let Some(page) = self.api.page(&request) {
+            return page;
+        }
         let started = Instant::now();
         request.request_id = request_id(&request);
         let id = HeaderValue::try_from(&request.request_id).expect("a request id is ASCII");

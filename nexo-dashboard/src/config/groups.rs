@@ -6,8 +6,26 @@ use nexo_core::{KeyRing, Secret};
 
 use super::reader::Reader;
 
+/// The web framework that speaks HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framework {
+    #[cfg(feature = "axum")]
+    Axum,
+    #[cfg(feature = "actix")]
+    Actix,
+}
+
+/// Those that this server was built with; the first is the default.
+const FRAMEWORKS: &[(&str, Framework)] = &[
+    #[cfg(feature = "axum")]
+    ("axum", Framework::Axum),
+    #[cfg(feature = "actix")]
+    ("actix", Framework::Actix),
+];
+
 /// How the server is reached.
 pub(crate) struct Listen {
+    pub(crate) framework: Framework,
     pub(crate) host: String,
     pub(crate) port: u16,
     /// How long a client may take to say what it wants.
@@ -27,6 +45,7 @@ impl Listen {
         let trust_forwarded_for = reader.switch("TRUST_FORWARDED_FOR", false);
         let per_address = reader.number("MAX_CONNECTIONS_PER_ADDRESS", 1_024, 1, 1_000_000);
         Self {
+            framework: reader.choice("HTTP_FRAMEWORK", FRAMEWORKS),
             host: reader.text("HOST", "127.0.0.1"),
             port: reader.number("PORT", 8_000, 0, u16::MAX),
             header_timeout: seconds(reader, "HEADER_TIMEOUT_SECONDS", 10, 1),

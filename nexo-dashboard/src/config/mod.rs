@@ -19,7 +19,7 @@ use std::{io, path::PathBuf, time::Duration};
 
 pub(crate) use api::{ApiOptions, LoopbackRule, Webhooks};
 pub(crate) use database::{Database, Target};
-pub(crate) use groups::{Accounts, GivenSecrets, Listen, Log, LogFormat};
+pub(crate) use groups::{Accounts, Framework, GivenSecrets, Listen, Log, LogFormat};
 pub(crate) use mail::{Mail, MailTls, Smtp};
 pub(crate) use sources::Sources;
 

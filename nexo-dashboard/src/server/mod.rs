@@ -1,34 +1,31 @@
 //! The accept loop: connections are taken, bounded in number and time, and ended in good
-//! order.
+//! order. Which web framework speaks HTTP on them makes no difference to any of that.
 
+#[cfg(feature = "actix")]
+mod actix;
+#[cfg(feature = "axum")]
+mod axum;
 mod places;
 mod socket;
 
-use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
-use axum::{Router, body::Body, extract::ConnectInfo};
-use hyper::{Request, body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto::Builder, graceful::GracefulShutdown},
-};
+use nexo_http::Api;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
-use tower_service::Service;
 use tracing::{debug, warn};
 
-use self::{places::Places, socket::GuardedSocket};
+use self::{
+    places::{Places, Taken},
+    socket::GuardedSocket,
+};
 use crate::{
-    config::Listen,
+    config::{Framework, Listen},
     error::{Context, Failure, Result},
 };
 
-/// The API refuses larger heads with an answer; beyond this nobody reads on.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// How long a client may leave what it is sent unread.
 const WRITE_STALL: Duration = Duration::from_secs(30);
-const HTTP2_STREAMS: u32 = 128;
-const HTTP2_PING: Duration = Duration::from_secs(20);
 /// When no connection can be taken, trying again at once would only burn a core.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -43,59 +40,68 @@ pub(crate) async fn bind(listen: &Listen) -> Result<TcpListener> {
     }
 }
 
-/// Takes connections until `stop`; gives those that are open then.
+/// The connections that were taken, and the web framework that speaks HTTP on them.
+#[allow(clippy::large_enum_variant, reason = "there is one of it")]
+pub(crate) enum Connections {
+    #[cfg(feature = "axum")]
+    Axum(axum::Connections),
+    #[cfg(feature = "actix")]
+    Actix(actix::Connections),
+}
+
+impl Connections {
+    /// None yet.
+    pub(crate) async fn new(api: &Api, listen: &Listen) -> Result<Self> {
+        match listen.framework {
+            #[cfg(feature = "axum")]
+            Framework::Axum => Ok(Self::Axum(axum::Connections::new(api, listen))),
+            #[cfg(feature = "actix")]
+            Framework::Actix => Ok(Self::Actix(actix::Connections::new(api, listen).await?)),
+        }
+    }
+
+    fn add(&mut self, connection: Connection) {
+        match self {
+            #[cfg(feature = "axum")]
+            Self::Axum(connections) => connections.add(connection),
+            #[cfg(feature = "actix")]
+            Self::Actix(connections) => connections.add(connection),
+        }
+    }
+
+    /// Lets each answer the request that is under way, and waits for all to end.
+    pub(crate) async fn end(self) {
+        match self {
+            #[cfg(feature = "axum")]
+            Self::Axum(connections) => connections.end().await,
+            #[cfg(feature = "actix")]
+            Self::Actix(connections) => connections.end().await,
+        }
+    }
+}
+
+/// A connection that was taken.
+struct Connection {
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: Taken,
+}
+
+/// Takes connections until `stop`.
 pub(crate) async fn accept(
     listener: TcpListener,
-    router: Router,
+    connections: &mut Connections,
     listen: &Listen,
     stop: &CancellationToken,
-) -> GracefulShutdown {
-    let connections = GracefulShutdown::new();
+) {
     let places = Places::new(listen.max_connections, listen.max_connections_per_address);
-    let builder = builder(listen);
     while let Some(place) = stop.run_until_cancelled(places.wait()).await {
         let Some((stream, peer)) = stop.run_until_cancelled(next(&listener)).await else { break };
-        let Some(place) = place.with_address(peer.ip()) else {
-            debug!("a connection was refused: its address has too many");
-            continue;
-        };
-        let socket = GuardedSocket::new(stream, listen.header_timeout, WRITE_STALL);
-        let router = router.clone();
-        let service = service_fn(move |request| answer(router.clone(), request, peer));
-        let connection = builder.serve_connection(TokioIo::new(socket), service).into_owned();
-        let connection = connections.watch(connection);
-        tokio::spawn(async move {
-            // A client that goes away or talks nonsense is its own business.
-            let _ = connection.await;
-            drop(place);
-        });
+        match place.with_address(peer.ip()) {
+            Some(place) => connections.add(Connection { stream, peer, place }),
+            None => debug!("a connection was refused: its address has too many"),
+        }
     }
-    connections
-}
-
-fn builder(listen: &Listen) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(listen.header_timeout)
-        .max_buf_size(MAX_HEAD_BYTES);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(HTTP2_STREAMS)
-        .keep_alive_interval(HTTP2_PING)
-        .keep_alive_timeout(HTTP2_PING);
-    builder
-}
-
-async fn answer(
-    mut router: Router,
-    mut request: Request<Incoming>,
-    peer: SocketAddr,
-) -> Result<hyper::Response<Body>, Infallible> {
-    request.extensions_mut().insert(ConnectInfo(peer));
-    router.call(request).await
 }
 
 /// The next connection. Running out of files is no reason to stop, nor to spin.

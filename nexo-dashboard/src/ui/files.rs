@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use axum::body::Body;
+use bytes::Bytes;
 use rust_embed::RustEmbed;
 
 const PLACEHOLDER: &str = include_str!("placeholder.html");
@@ -19,12 +19,12 @@ pub(super) fn are_there() -> bool {
 }
 
 /// The page that all the dashboard's paths show.
-pub(super) fn page() -> Body {
-    Files::get(PAGE).map_or_else(|| PLACEHOLDER.into(), |file| body(file.data))
+pub(super) fn page() -> Bytes {
+    Files::get(PAGE).map_or(Bytes::from_static(PLACEHOLDER.as_bytes()), |file| body(file.data))
 }
 
 /// A file that the page loads, and its type.
-pub(super) fn asset(path: &str) -> Option<(Body, &'static str)> {
+pub(super) fn asset(path: &str) -> Option<(Bytes, &'static str)> {
     let file = Files::get(path).filter(|_| path != PAGE && !is_hidden(path))?;
     Some((body(file.data), content_type(path)))
 }
@@ -52,9 +52,9 @@ fn is_hidden(path: &str) -> bool {
     path.split('/').any(|name| name.starts_with('.'))
 }
 
-fn body(data: Cow<'static, [u8]>) -> Body {
+fn body(data: Cow<'static, [u8]>) -> Bytes {
     match data {
-        Cow::Borrowed(bytes) => Body::from(bytes),
-        Cow::Owned(bytes) => Body::from(bytes),
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => Bytes::from(bytes),
     }
 }

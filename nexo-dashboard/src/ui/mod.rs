@@ -6,13 +6,9 @@
 
 mod files;
 
-use axum::{
-    body::Body,
-    extract::Request,
-    http::{HeaderMap, HeaderValue, Method, Uri, header},
-    middleware::Next,
-    response::Response,
-};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use nexo_http::{Request, Response};
 
 const AUTH_PAGES: [&str; 5] = ["login", "register", "forgot-password", "reset-password", "verify"];
 
@@ -41,20 +37,13 @@ pub(crate) fn sign_in_path() -> &'static str {
     if is_built() { "/auth/login" } else { "/docs" }
 }
 
-/// Answers with a page or a file of the dashboard where one is asked for; else hands on.
-pub(crate) async fn pages(request: Request, next: Next) -> Response {
-    match answer(request.method(), request.uri(), request.headers()) {
-        Some(response) => response,
-        None => next.run(request).await,
-    }
-}
-
-fn answer(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Response> {
-    if !matches!(*method, Method::GET | Method::HEAD) {
+/// Answers with a page or a file of the dashboard where one is asked for.
+pub(crate) fn answer(request: &Request) -> Option<Response> {
+    if !matches!(request.method, Method::GET | Method::HEAD) {
         return None;
     }
-    let path = uri.path();
-    if is_page(path) && wants_html(headers) {
+    let path = request.path.as_str();
+    if is_page(path) && wants_html(&request.headers) {
         return Some(respond(files::page(), "text/html; charset=utf-8", "no-cache"));
     }
     let (file, content_type) = files::asset(path.strip_prefix('/')?)?;
@@ -78,15 +67,13 @@ fn cache_rule(path: &str) -> &'static str {
     if path.contains("/assets/") { "public, max-age=31536000, immutable" } else { "no-cache" }
 }
 
-fn respond(body: Body, content_type: &'static str, cache: &'static str) -> Response {
-    let mut response = Response::new(body);
-    let headers = response.headers_mut();
-    headers.extend(SECURITY);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+fn respond(body: Bytes, content_type: &'static str, cache: &'static str) -> Response {
+    let mut response = Response::full(StatusCode::OK, content_type, body);
+    response.headers.extend(SECURITY);
     // The same path is something else to a client that accepts something else.
-    headers.insert(header::VARY, HeaderValue::from_static("accept"));
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
+        .with(header::VARY, HeaderValue::from_static("accept"))
+        .with(header::CACHE_CONTROL, HeaderValue::from_static(cache))
 }
 
 #[cfg(test)]
@@ -96,13 +83,13 @@ mod tests {
     fn is_answered(method: Method, path: &str, accept: &str) -> bool {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_str(accept).unwrap());
-        answer(&method, &path.parse().unwrap(), &headers).is_some()
+        answer(&Request::new(method, path.into(), None, headers)).is_some()
     }
 
     #[test]
     fn a_browser_gets_the_page_and_everybody_else_the_api() {
         let browser = "text/html,application/xhtml+xml,*/*;q=0.8";
-        for path in ["/", "/auth/login", "/auth/reset-password?token=x", "/dashboard/apps/1"] {
+        for path in ["/", "/auth/login", "/auth/reset-password", "/dashboard/apps/1"] {
             assert!(is_answered(Method::GET, path, browser), "{path}");
             assert!(!is_answered(Method::GET, path, "application/json"), "{path}");
             assert!(!is_answered(Method::POST, path, browser), "{path}");

@@ -4,7 +4,7 @@ use std::{fs, io::Write, process::Stdio};
 
 use serde_json::Value;
 
-use crate::harness::{Home, PASSWORD, said};
+use crate::harness::{FRAMEWORKS, Home, PASSWORD, said};
 
 #[tokio::test]
 async fn seeding_twice_makes_everything_once() {
@@ -52,6 +52,21 @@ fn help_teaches_by_example() {
         assert!(output.status.success());
         assert!(said(&output).contains(expected), "{}", said(&output));
     }
+}
+
+#[test]
+fn the_web_framework_is_chosen_by_a_flag() {
+    let home = Home::new();
+    for framework in FRAMEWORKS {
+        let output = home.run(&["--http", framework, "--print-config"], &[]);
+        let chosen = format!("HTTP_FRAMEWORK={framework}  # flag\n");
+        assert!(said(&output).contains(&chosen), "{}", said(&output));
+    }
+
+    let refused = said(&home.run(&["--http", "rocket"], &[]));
+
+    let told = format!("HTTP_FRAMEWORK is `rocket`; allowed: {}", FRAMEWORKS.join(", "));
+    assert!(refused.contains(&told), "{refused}");
 }
 
 #[test]

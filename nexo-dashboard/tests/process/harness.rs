@@ -16,6 +16,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const PASSWORD: &str = "Correct#Horse";
 const BINARY: &str = env!("CARGO_BIN_EXE_nexo-dashboard");
 
+/// The web frameworks that the server was built with.
+pub(crate) const FRAMEWORKS: &[&str] = &[
+    #[cfg(feature = "axum")]
+    "axum",
+    #[cfg(feature = "actix")]
+    "actix",
+];
+
 /// A directory that a server runs in, with `data` below it.
 pub(crate) struct Home(TempDir);
 
@@ -66,6 +74,15 @@ impl Home {
         child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         assert_eq!(status.code(), Some(1), "{said}");
         said
+    }
+
+    /// Starts a server on each web framework, one after the other, each in a place of its own.
+    pub(crate) fn each(settings: &[(&str, &str)]) -> impl Iterator<Item = (Self, Server)> {
+        FRAMEWORKS.iter().map(move |framework| {
+            let home = Self::new();
+            let server = home.start(&[settings, &[("HTTP_FRAMEWORK", framework)]].concat());
+            (home, server)
+        })
     }
 
     /// Starts a server on a free port, and waits until it listens.

@@ -9,6 +9,7 @@ use std::{
 use futures::StreamExt;
 use reqwest::Method;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     accounts::assert_private,
@@ -120,14 +121,28 @@ pub(crate) async fn a_run_survives_termination(mut server: Server) -> (String, S
 
 #[tokio::test]
 async fn a_run_under_way_is_finished_before_the_server_ends() {
-    let home = Home::new();
+    for (home, server) in Home::each(&[]) {
+        let (thread, token) = a_run_survives_termination(server).await;
 
-    let (thread, token) = a_run_survives_termination(home.start(&[])).await;
+        let server = home.start(&[]);
+        let (_, messages) = server.get(&format!("{thread}/messages"), &token).await;
+        let last = messages.as_array().unwrap().last().unwrap();
+        assert_eq!(last["content"], "Echo: Is it vegan?");
+    }
+}
 
-    let server = home.start(&[]);
-    let (_, messages) = server.get(&format!("{thread}/messages"), &token).await;
-    let last = messages.as_array().unwrap().last().unwrap();
-    assert_eq!(last["content"], "Echo: Is it vegan?");
+#[tokio::test]
+async fn connections_on_which_nothing_goes_on_keep_no_server_from_ending() {
+    for (_home, mut server) in Home::each(&[("HEADER_TIMEOUT_SECONDS", "3600")]) {
+        let mut idle = tokio::net::TcpStream::connect(server.address()).await.unwrap();
+        idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        assert_ne!(idle.read(&mut [0; 64]).await.unwrap(), 0);
+
+        server.terminate();
+
+        assert!(server.wait().success(), "{}", server.log());
+        assert!(!server.log().contains("still open"), "{}", server.log());
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use reqwest::{Method, StatusCode};
 
-use crate::harness::{Home, answer};
+use crate::harness::{Home, Server, answer};
 
 #[test]
 fn an_incomplete_production_server_is_refused_and_each_item_is_named() {
@@ -37,13 +37,13 @@ fn a_value_that_can_not_be_used_is_refused_by_name() {
 
 #[tokio::test]
 async fn probes_answer_get_and_head() {
-    let home = Home::new();
-    let server = home.start(&[]);
-
-    for method in [Method::GET, Method::HEAD] {
-        for path in ["/healthz", "/readyz"] {
-            let response = server.request(method.clone(), path).send().await.unwrap();
-            assert_eq!(response.status(), 200, "{method} {path}");
+    for (_home, server) in Home::each(&[]) {
+        for method in [Method::GET, Method::HEAD] {
+            for path in ["/healthz", "/readyz", "/metrics"] {
+                let response = server.request(method.clone(), path).send().await.unwrap();
+                assert_eq!(response.status(), 200, "{method} {path}");
+                assert!(response.headers().contains_key("x-request-id"), "{method} {path}");
+            }
         }
     }
 }
@@ -85,8 +85,12 @@ async fn agents_may_be_on_this_machine_but_not_be_the_server_itself() {
 
 #[tokio::test]
 async fn a_browser_gets_pages_where_a_program_gets_the_api() {
-    let home = Home::new();
-    let server = home.start(&[]);
+    for (_home, server) in Home::each(&[]) {
+        gives_pages_to_browsers(&server).await;
+    }
+}
+
+async fn gives_pages_to_browsers(server: &Server) {
     let get = async |path: &str, accept: &str| {
         let request = server.request(Method::GET, path).header("accept", accept);
         request.send().await.unwrap()

@@ -51,7 +51,10 @@ impl Tenant {
     }
 
     fn path(&self, pattern: &str) -> String {
-        self.ids.iter().fold(pattern.to_owned(), |path, (name, id)| path.replace(name, id))
+        let fill = |path: String, (name, id): &(&str, String)| path.replace(name, id);
+        let path = self.ids.iter().fold(pattern.to_owned(), fill);
+        assert!(!path.contains('{'), "{pattern} names what no tenant here has: give them one");
+        path
     }
 
     /// All that there is of theirs.
@@ -136,6 +139,37 @@ pub(super) async fn nobody_who_must_not_reaches_what_is_somebody_elses(setup: Se
         call(&forged, &method, &path).await.fails(401, keys[1]);
     }
     assert_eq!(victim.snapshot().await, before);
+}
+
+/// The operations that name nothing in their path, and whether somebody has to be signed in.
+const NAMELESS: [(&str, &str, bool); 11] = [
+    ("GET", "/apps/", true),
+    ("POST", "/apps/", true),
+    ("POST", "/auth/forgot-password", false),
+    ("POST", "/auth/jwt/login", false),
+    ("POST", "/auth/jwt/logout", true),
+    ("POST", "/auth/register", false),
+    ("POST", "/auth/request-verify-token", false),
+    ("POST", "/auth/reset-password", false),
+    ("POST", "/auth/verify", false),
+    ("GET", "/users/me", true),
+    ("PATCH", "/users/me", true),
+];
+
+pub(super) async fn what_names_nothing_is_open_only_if_it_is_meant_to_be(setup: Setup) {
+    let world = setup.start().await;
+    let documented = world.document["paths"].as_object().unwrap().iter();
+    let documented = documented.filter(|(pattern, _)| !pattern.contains('{'));
+    for (pattern, methods) in documented {
+        for method in methods.as_object().unwrap().keys().map(|method| method.to_uppercase()) {
+            let entry = NAMELESS.iter().find(|it| (it.0, it.1) == (&method, pattern));
+            let (.., closed) = entry.unwrap_or_else(|| panic!("{method} {pattern}: who may?"));
+            for caller in [world.nobody(), world.nobody().bearer("x")] {
+                let answer = call(&caller, &method, pattern).await;
+                assert_eq!(answer.status == 401, *closed, "{answer}");
+            }
+        }
+    }
 }
 
 pub(super) async fn an_app_of_ones_own_leads_to_nothing_of_another(setup: Setup) {

@@ -63,6 +63,7 @@ mod events;
 mod feed;
 mod follow;
 mod garbage;
+mod hosted;
 mod idempotency;
 mod isolation;
 mod limits;
@@ -94,6 +95,11 @@ pub use world::Setup;
 pub trait Server: Send + Sync + 'static {
     /// Where it listens.
     fn address(&self) -> SocketAddr;
+
+    /// Below which path the API is mounted: nothing, or such as `/api/v1`.
+    fn prefix(&self) -> &str {
+        ""
+    }
 }
 
 /// Makes of one list of cases what calls them, and the macro that tests them.
@@ -359,6 +365,7 @@ suite! { $
     }
     order {
         an_unknown_path_is_not_found,
+        a_path_is_matched_as_it_was_sent,
         a_wrong_method_is_told_which_are_right,
         head_is_not_answered_like_get,
         a_slash_too_many_leads_to_the_path_without,
@@ -386,6 +393,7 @@ suite! { $
     }
     isolation {
         nobody_who_must_not_reaches_what_is_somebody_elses,
+        what_names_nothing_is_open_only_if_it_is_meant_to_be,
         an_app_of_ones_own_leads_to_nothing_of_another,
         a_deactivated_owner_reaches_nothing_any_more,
     }
@@ -393,12 +401,19 @@ suite! { $
         a_body_that_is_too_large_is_refused_unread,
         a_body_may_come_in_chunks,
         a_body_ends_where_its_length_says,
+        a_body_that_breaks_off_has_no_effect,
         a_compressed_body_is_refused,
         a_long_address_is_refused,
         long_headers_are_refused,
         a_header_may_have_any_bytes,
         an_answer_without_a_body_says_so,
         a_connection_carries_one_request_after_another,
+    }
+    hosted {
+        a_host_has_endpoints_beside_the_api,
+        a_host_has_pages_on_the_apis_own_paths,
+        a_stream_that_nobody_reads_is_let_go,
+        a_stream_with_a_defect_is_cut,
     }
     cors {
         a_preflight_of_an_allowed_origin_is_answered,

@@ -6,21 +6,26 @@ use super::{Setup, world::App};
 
 pub(super) async fn an_unknown_path_is_not_found(setup: Setup) {
     let world = setup.start().await;
-    for path in [
-        "/nowhere",
-        "/nowhere/",
-        "/apps//threads",
-        "/",
-        "/apps/x/y",
-        "/%ff",
-        "/users",
-        "/users/me/x",
-    ] {
+    // Where a mount begins, the host may have a page of its own.
+    let root = if world.prefix().is_empty() { "/" } else { "/nowhere/" };
+    for path in ["/nowhere", root, "/apps//threads", "/apps/x/y", "/%ff", "/users", "/users/me/x"] {
         for method in ["GET", "POST", "DELETE", "OPTIONS", "BREW"] {
             let answer = world.nobody().call(method, path).send().await;
             answer.fails(404, "Not Found");
         }
     }
+}
+
+pub(super) async fn a_path_is_matched_as_it_was_sent(setup: Setup) {
+    let world = setup.start().await;
+    for path in ["/%61pps/", "/users%2Fme", "/openapi%2Ejson", "/auth/jw%74/login"] {
+        for method in ["GET", "POST"] {
+            world.nobody().call(method, path).send().await.fails(404, "Not Found");
+        }
+    }
+    // The name of a user here, not the user who is signed in.
+    let named = world.owner().await.get("/users/m%65").await;
+    assert_ne!(named.status, 200, "{named}");
 }
 
 pub(super) async fn a_wrong_method_is_told_which_are_right(setup: Setup) {

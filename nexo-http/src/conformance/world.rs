@@ -80,6 +80,12 @@ impl Setup {
         self.serve(api).await
     }
 
+    /// Starts a server with what its host serves besides.
+    pub(crate) async fn start_serving(self, host: impl FnOnce(Api) -> Api) -> World {
+        let api = self.api(Arc::new(webhooks()));
+        self.serve(host(api)).await
+    }
+
     /// Starts a server with somebody else's login.
     pub(crate) async fn start_embedded(
         self,
@@ -143,9 +149,14 @@ impl World {
         self.server.address()
     }
 
+    /// Below which path the API is mounted.
+    pub(crate) fn prefix(&self) -> &str {
+        self.server.prefix()
+    }
+
     /// Somebody who does not say who they are.
     pub(crate) fn nobody(&self) -> Caller {
-        Caller::nobody(self.address())
+        Caller::nobody(self.address(), self.prefix())
     }
 
     /// A partner's backend.
