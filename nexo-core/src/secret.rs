@@ -5,7 +5,14 @@
 //! database; the row it belongs to is part of what is authenticated, so that a ciphertext
 //! moved to another row does not open.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    path::Path,
+    str::FromStr,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chacha20poly1305::{
@@ -101,6 +108,42 @@ impl KeyRing {
         }
     }
 
+    /// The ring that is kept in a file: made with a new key where there is no such file, readable
+    /// for nobody else. It is for hosts that have no better place for secrets; the file must not
+    /// get lost, nor lie in the same backup as the database.
+    ///
+    /// ```
+    /// # use nexo_core::KeyRing;
+    /// # let directory = std::env::temp_dir().join(uuid::Uuid::now_v7().to_string());
+    /// # std::fs::create_dir(&directory)?;
+    /// # let path = directory.join("keys");
+    /// let keys = KeyRing::in_file(&path)?;
+    /// let the_next_time = KeyRing::in_file(&path)?;
+    /// assert_eq!(keys.expose(), the_next_time.expose());
+    /// # std::fs::remove_dir_all(directory)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the file can't be read or made, or holds no ring.
+    pub fn in_file(path: impl AsRef<Path>) -> io::Result<Self> {
+        let path = path.as_ref();
+        match make_private(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let text = Zeroizing::new(fs::read_to_string(path)?);
+                let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+                text.trim().parse().map_err(invalid)
+            }
+            made => {
+                let (mut file, keys) = (made?, Self::generate("k1"));
+                file.write_all(keys.expose().expose().as_bytes())?;
+                file.sync_all()?;
+                Ok(keys)
+            }
+        }
+    }
+
     /// The ring in its written form, to be kept: this is the secret itself.
     #[must_use]
     pub fn expose(&self) -> Secret {
@@ -150,6 +193,14 @@ impl KeyRing {
         let key = self.keys.get(id)?;
         Some(XChaCha20Poly1305::new(&(**key).into()))
     }
+}
+
+fn make_private(path: &Path) -> io::Result<fs::File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 /// What is authenticated beside the secret, so that a ciphertext opens only where it was put.

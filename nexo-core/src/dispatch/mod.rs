@@ -20,6 +20,7 @@ use futures::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub use events::{Events, stream};
 pub use in_process::{Answer, Handler, IN_PROCESS, InProcess, LiveTurn};
 pub use simulator::Simulator;
 

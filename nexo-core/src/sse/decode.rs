@@ -58,6 +58,8 @@ pub struct Decoder {
     name: Option<String>,
     data: Option<String>,
     id: Option<String>,
+    /// The id as of the last block that came to its end.
+    last_id: Option<String>,
     retry: Option<Duration>,
     failed: Option<DecodeError>,
 }
@@ -81,6 +83,7 @@ impl Decoder {
             name: None,
             data: None,
             id: None,
+            last_id: None,
             retry: None,
             failed: None,
         }
@@ -97,6 +100,13 @@ impl Decoder {
     #[must_use]
     pub const fn retry(&self) -> Option<Duration> {
         self.retry
+    }
+
+    /// What to send as `Last-Event-ID` to go on from here: the id of the last event that was
+    /// complete, or of a block that has only an id.
+    #[must_use]
+    pub fn last_id(&self) -> Option<&str> {
+        self.last_id.as_deref().filter(|id| !id.is_empty())
     }
 
     /// Takes the next bytes and appends the events that are complete with them.
@@ -183,6 +193,7 @@ impl Decoder {
 
     fn end_event(&mut self) -> Option<Event> {
         self.used = 0;
+        self.last_id.clone_from(&self.id);
         let (name, data) = (self.name.take(), self.data.take());
         let name = name.filter(|name| !name.is_empty());
         if name.is_none() && data.is_none() {

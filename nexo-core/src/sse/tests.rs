@@ -18,6 +18,22 @@ fn pair(name: &str, data: &str) -> (String, String) {
 }
 
 #[test]
+fn a_reader_goes_on_from_the_last_block_that_was_complete() {
+    let mut decoder = Decoder::new();
+    let mut lead = |bytes: &[u8]| {
+        decoder.feed(bytes, &mut Vec::new()).unwrap();
+        decoder.last_id().map(str::to_owned)
+    };
+
+    assert_eq!(lead(b"event: a\ndata: {}\n\n"), None);
+    assert_eq!(lead(b"id: 1\n\n").as_deref(), Some("1"));
+    assert_eq!(lead(b"event: b\ndata: {}\nid: 2\n").as_deref(), Some("1"));
+    assert_eq!(lead(b"\n").as_deref(), Some("2"));
+    assert_eq!(lead(b"event: c\ndata: {}\n\n").as_deref(), Some("2"));
+    assert_eq!(lead(b"id\n\n"), None);
+}
+
+#[test]
 fn an_event_is_one_line_of_name_and_one_of_data() {
     assert_eq!(encode("done", "{}"), "event: done\ndata: {}\n\n");
     assert_eq!(encode_with_id("7", "done", "{}"), "event: done\ndata: {}\nid: 7\n\n");
