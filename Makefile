@@ -26,7 +26,7 @@ chaos: ## Kill servers, stop them, restart their database, and check what they p
 verify: ## Run the tests with the full counts of every property and fault test (long)
 	scripts/verify
 
-test-examples: ## Start each example agent and talk to it
+test-examples: ## Start each example and talk to it
 	scripts/test-examples
 
 seed: ## Make a user and an app to try things with
