@@ -175,7 +175,9 @@ impl ServerLock {
 
 fn lock(database: &Path) -> Result<File> {
     // A link to the file is the same file.
-    let mut path = database.canonicalize().unwrap_or_else(|_| database.to_owned()).into_os_string();
+    let database = database.canonicalize().unwrap_or_else(|_| database.to_owned());
+    has_one_name(&database)?;
+    let mut path = database.clone().into_os_string();
     path.push(".lock");
     let path = PathBuf::from(path);
     let shown = path.display();
@@ -189,4 +191,24 @@ fn lock(database: &Path) -> Result<File> {
         ))),
         Err(TryLockError::Error(error)) => Err(error).context(format!("{shown} can't be locked")),
     }
+}
+
+/// Under another name a file has another lock, and SQLite another journal.
+#[cfg(unix)]
+fn has_one_name(database: &Path) -> Result<()> {
+    use std::os::unix::fs::MetadataExt;
+
+    match database.metadata() {
+        Ok(about) if about.nlink() > 1 => Err(Failure::new(format!(
+            "{} has another name besides (a hard link), under which another server could work on \
+             it: remove that, or copy the file",
+            database.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+fn has_one_name(_: &Path) -> Result<()> {
+    Ok(())
 }

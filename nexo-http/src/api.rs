@@ -17,6 +17,7 @@ use nexo_core::{
 use crate::{
     ApiError, Request, Response,
     auth::{Accounts, Authenticator, Throttle},
+    bodies::Bodies,
     cors::Cors,
     handler::Erased,
     request::{Named, Within},
@@ -25,6 +26,7 @@ use crate::{
 };
 
 const MAX_BODY_BYTES: usize = 1024 * 1024;
+const MAX_BODIES_BYTES: usize = 64 * 1024 * 1024;
 const RUN_WAIT: Duration = Duration::from_secs(60);
 const FEED_LIFETIME: Duration = Duration::from_secs(15 * 60);
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -40,6 +42,9 @@ pub struct Settings {
     pub cors: Cors,
     /// The most bytes that a request's body may have.
     pub max_body_bytes: usize,
+    /// For how many bytes of bodies there is room at once; those of at most 16 KiB are not
+    /// counted. A request that finds none within 5 s is refused with 503.
+    pub max_bodies_bytes: usize,
     /// After how much silence an event stream carries a comment.
     pub heartbeat: Duration,
     /// After how long streams of threads and apps break off: who comes back shows again that
@@ -77,6 +82,7 @@ impl Default for Settings {
             },
             cors: Cors::Off,
             max_body_bytes: MAX_BODY_BYTES,
+            max_bodies_bytes: MAX_BODIES_BYTES,
             heartbeat: HEARTBEAT,
             feed_lifetime: FEED_LIFETIME,
             run_wait: RUN_WAIT,
@@ -103,6 +109,7 @@ struct Inner {
     webhooks: WebhookDispatcher,
     throttle: Throttle,
     settings: Settings,
+    bodies: Bodies,
     /// What the host serves beside the API.
     hosted: Vec<(Cow<'static, str>, Erased)>,
     pages: Option<Pages>,
@@ -123,13 +130,15 @@ impl Api {
         authenticator: Arc<dyn Authenticator>,
         webhooks: WebhookDispatcher,
     ) -> Self {
+        let settings = Settings::default();
         let inner = Inner {
+            bodies: Bodies::new(&settings),
             nexo,
             authenticator,
             accounts: None,
             webhooks,
             throttle: Throttle::off(),
-            settings: Settings::default(),
+            settings,
             hosted: Vec::new(),
             pages: None,
             document: OnceLock::new(),
@@ -149,7 +158,10 @@ impl Api {
     /// With these settings.
     #[must_use]
     pub fn with_settings(mut self, settings: Settings) -> Self {
-        self.change(|inner| inner.settings = settings);
+        self.change(|inner| {
+            inner.bodies = Bodies::new(&settings);
+            inner.settings = settings;
+        });
         self
     }
 
@@ -261,6 +273,10 @@ impl Api {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.inner.settings
+    }
+
+    pub(crate) fn bodies(&self) -> &Bodies {
+        &self.inner.bodies
     }
 
     pub(crate) fn throttle(&self) -> &Throttle {

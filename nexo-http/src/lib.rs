@@ -3,6 +3,7 @@
 mod api;
 mod apps;
 pub mod auth;
+mod bodies;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod cors;

@@ -1,17 +1,14 @@
 //! Requests, as they come from whichever web framework.
 
-use std::{borrow::Cow, fmt, net::IpAddr, time::Duration};
+use std::{borrow::Cow, fmt, net::IpAddr};
 
-use bytes::{Bytes, BytesMut};
-use futures::{StreamExt, stream::BoxStream};
-use http::{HeaderMap, Method, header};
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use http::{HeaderMap, Method};
 use nexo_core::{AppId, BoxError, Scope, SubscriberId, ThreadId};
 use serde_json::Value;
 
-use crate::{ApiError, path};
-
-/// How long a client may take to send its whole body.
-const BODY_DEADLINE: Duration = Duration::from_secs(30);
+use crate::path;
 
 /// A request's body while it arrives.
 pub type BodyStream = BoxStream<'static, Result<Bytes, BoxError>>;
@@ -96,24 +93,6 @@ impl Request {
     pub fn path_param(&self, name: &str) -> Option<String> {
         path::param(&self.pattern, &self.path, name)
     }
-
-    /// Reads the body up to `limit` bytes.
-    pub(crate) async fn read_body(
-        &self,
-        body: BodyStream,
-        limit: usize,
-    ) -> Result<Bytes, ApiError> {
-        if self.headers.contains_key(header::CONTENT_ENCODING) {
-            return Err(ApiError::UNSUPPORTED_ENCODING);
-        }
-        let announced = self.header("content-length").and_then(|text| text.parse::<u64>().ok());
-        if announced.is_some_and(|bytes| bytes > limit as u64) {
-            return Err(ApiError::PAYLOAD_TOO_LARGE);
-        }
-        tokio::time::timeout(BODY_DEADLINE, collect(body, limit))
-            .await
-            .unwrap_or(Err(ApiError::REQUEST_TIMEOUT))
-    }
 }
 
 /// Without the headers' values and the query, which may be secret.
@@ -126,16 +105,4 @@ impl fmt::Debug for Request {
             .field("peer", &self.peer)
             .finish_non_exhaustive()
     }
-}
-
-async fn collect(mut body: BodyStream, limit: usize) -> Result<Bytes, ApiError> {
-    let mut all = BytesMut::new();
-    while let Some(piece) = body.next().await {
-        let piece = piece.map_err(|_| ApiError::BROKEN_BODY)?;
-        if all.len() + piece.len() > limit {
-            return Err(ApiError::PAYLOAD_TOO_LARGE);
-        }
-        all.extend_from_slice(&piece);
-    }
-    Ok(all.freeze())
 }

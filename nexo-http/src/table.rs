@@ -6,6 +6,7 @@ use http::{HeaderValue, Method, header};
 
 use crate::{
     Api, ApiError, BodyStream, Request, Response,
+    bodies::ReadBody,
     handler::{Erased, Handler},
     input,
     openapi::{Operation, Schemas},
@@ -183,8 +184,11 @@ impl Row {
         body: BodyStream,
         api: Api,
     ) -> Result<Response, ApiError> {
+        // A large body takes up room until it is answered.
+        let mut _room = None;
         if self.takes_body {
-            let body = request.read_body(body, api.settings().max_body_bytes).await?;
+            let ReadBody { bytes: body, room } = api.bodies().read(&request, body).await?;
+            _room = room;
             request.content = if self.takes_json && !body.is_empty() && input::is_json(&request) {
                 let parsed = validate::parse_json(&body)
                     .map_err(|violation| ApiError::invalid(vec![*violation]))?;

@@ -1,12 +1,12 @@
-//! Connections on axum, by way of hyper: HTTP/1.1 and HTTP/2, on the server's own runtime.
+//! Connections on axum, by way of hyper, on the server's own runtime.
 
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, net::SocketAddr};
 
 use axum::{Router, body::Body, extract::ConnectInfo};
-use hyper::{Request, Response, body::Incoming, service::service_fn};
+use hyper::{Request, Response, body::Incoming, server::conn::http1::Builder, service::service_fn};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto::Builder, graceful::GracefulShutdown},
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
 };
 use nexo_http::Api;
 use tower_service::Service;
@@ -16,14 +16,11 @@ use crate::config::Listen;
 
 /// The API refuses larger heads with an answer; beyond this nobody reads on.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
-const HTTP2_STREAMS: u32 = 128;
-const HTTP2_PING: Duration = Duration::from_secs(20);
 
 /// The connections.
 pub(crate) struct Connections {
     router: Router,
-    builder: Builder<TokioExecutor>,
-    header_timeout: Duration,
+    builder: Builder,
     open: GracefulShutdown,
 }
 
@@ -32,17 +29,16 @@ impl Connections {
         Self {
             router: nexo_http_axum::router(api),
             builder: builder(listen),
-            header_timeout: listen.header_timeout,
             open: GracefulShutdown::new(),
         }
     }
 
     pub(super) fn add(&self, connection: Connection) {
         let Connection { stream, peer, place } = connection;
-        let socket = GuardedSocket::new(stream, self.header_timeout, WRITE_STALL);
+        let socket = GuardedSocket::new(stream, WRITE_STALL);
         let router = self.router.clone();
         let service = service_fn(move |request| answer(router.clone(), request, peer));
-        let connection = self.builder.serve_connection(TokioIo::new(socket), service).into_owned();
+        let connection = self.builder.serve_connection(TokioIo::new(socket), service);
         let connection = self.open.watch(connection);
         tokio::spawn(async move {
             // A client that goes away or talks nonsense is its own business.
@@ -56,19 +52,12 @@ impl Connections {
     }
 }
 
-fn builder(listen: &Listen) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+fn builder(listen: &Listen) -> Builder {
+    let mut builder = Builder::new();
     builder
-        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(listen.header_timeout)
         .max_buf_size(MAX_HEAD_BYTES);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(HTTP2_STREAMS)
-        .keep_alive_interval(HTTP2_PING)
-        .keep_alive_timeout(HTTP2_PING);
     builder
 }
 

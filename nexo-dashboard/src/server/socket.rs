@@ -1,5 +1,4 @@
-//! A socket with two deadlines that the HTTP library does not have: for a client that never
-//! says which protocol it speaks, and for one that stops reading.
+//! A socket with a deadline that HTTP libraries do not have: for a client that stops reading.
 
 use std::{
     io,
@@ -13,46 +12,17 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-/// What an HTTP/2 client says first. Until somebody says something else, it is not known
-/// which protocol they speak, and no other deadline runs.
-const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// A socket that is given up when its client is silent at the start, or does not read.
+/// A socket that is given up when its client does not read.
 pub(super) struct GuardedSocket<S> {
     socket: S,
-    /// While it is not known what the client speaks.
-    greeting: Option<Greeting>,
     write_stall: Duration,
     /// Runs while the client leaves unread what it was sent.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-struct Greeting {
-    deadline: Pin<Box<Sleep>>,
-    seen: usize,
-}
-
 impl<S> GuardedSocket<S> {
-    pub(super) fn new(socket: S, greeting: Duration, write_stall: Duration) -> Self {
-        let greeting = Greeting { deadline: Box::pin(tokio::time::sleep(greeting)), seen: 0 };
-        Self { socket, greeting: Some(greeting), write_stall, stalled: None }
-    }
-
-    fn has_read(&mut self, bytes: &[u8]) {
-        let Some(greeting) = &mut self.greeting else { return };
-        greeting.seen += bytes.len();
-        let from = greeting.seen - bytes.len();
-        let is_open = HTTP2_PREFACE.get(from..greeting.seen) == Some(bytes)
-            && greeting.seen < HTTP2_PREFACE.len()
-            && !bytes.is_empty();
-        if !is_open {
-            self.greeting = None;
-        }
-    }
-
-    fn is_greeting_late(&mut self, context: &mut Context<'_>) -> bool {
-        let greeting = self.greeting.as_mut();
-        greeting.is_some_and(|greeting| greeting.deadline.as_mut().poll(context).is_ready())
+    pub(super) fn new(socket: S, write_stall: Duration) -> Self {
+        Self { socket, write_stall, stalled: None }
     }
 
     /// What came of a write, or the end if nothing came of any for too long.
@@ -79,14 +49,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for GuardedSocket<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.socket).poll_read(context, buffer);
-        if read.is_ready() {
-            self.has_read(&buffer.filled()[before..]);
-        } else if self.is_greeting_late(context) {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        read
+        Pin::new(&mut self.socket).poll_read(context, buffer)
     }
 }
 
@@ -132,39 +95,7 @@ mod tests {
 
     fn pair() -> (GuardedSocket<DuplexStream>, DuplexStream) {
         let (ours, theirs) = duplex(64);
-        (GuardedSocket::new(ours, Duration::from_secs(10), Duration::from_secs(30)), theirs)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_says_nothing_is_given_up() {
-        let (mut ours, _theirs) = pair();
-        let started = Instant::now();
-
-        let error = ours.read_u8().await.unwrap_err();
-
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert_eq!(started.elapsed().as_secs(), 10);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_stops_amid_the_first_line_of_http2_is_given_up() {
-        let (mut ours, mut theirs) = pair();
-        theirs.write_all(b"PRI * HT").await.unwrap();
-
-        let error = ours.read_exact(&mut [0; 24]).await.unwrap_err();
-
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_has_said_what_they_speak_may_be_silent() {
-        let (mut ours, mut theirs) = pair();
-        theirs.write_all(b"GET / HT").await.unwrap();
-        ours.read_exact(&mut [0; 8]).await.unwrap();
-
-        let waited = tokio::time::timeout(Duration::from_secs(60), ours.read_u8()).await;
-
-        assert!(waited.is_err(), "the socket itself gave up");
+        (GuardedSocket::new(ours, Duration::from_secs(30)), theirs)
     }
 
     #[tokio::test(start_paused = true)]

@@ -48,6 +48,19 @@ async fn a_second_server_on_the_same_file_is_refused() {
     assert!(said.contains("another server works on") && said.contains("nexo.db"), "{said}");
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_has_another_name_is_refused() {
+    let home = Home::new();
+    home.start(&[]).kill();
+    let data = home.data();
+    fs::hard_link(data.join("nexo.db"), data.join("twin.db")).unwrap();
+
+    let said = home.refusal(&[]);
+
+    assert!(said.contains("another name") && said.contains("nexo.db"), "{said}");
+}
+
 #[tokio::test]
 async fn a_killed_server_leaves_no_lock_behind() {
     let home = Home::new();

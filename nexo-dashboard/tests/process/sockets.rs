@@ -32,7 +32,7 @@ async fn half_heads_are_closed_while_good_clients_are_served() {
             let said: &[u8] = match number % 4 {
                 0 => b"",
                 1 => b"GET /healthz HTTP/1.1\r\nhost: x\r\nx-half: ",
-                2 => b"PRI * HTT",
+                2 => b"PRI * HTTP/2.0\r\n",
                 _ => b"G",
             };
             socket.write_all(said).await.unwrap();

@@ -86,6 +86,7 @@ pub(super) async fn no_answer_repeats_a_secret(setup: Setup) {
     for call in [
         register().body("text/plain", &text),
         register().json(&json!(text)),
+        register().json(&json!([[secret]])),
         register().json(&json!({"password": {"x": secret}, "email": 1})),
         register().json(&json!({"password": secret})),
         register().json(&json!({"email": {"deep": [{"token": secret}]}, "password": "x"})),

@@ -1,6 +1,7 @@
 //! Bodies: JSON objects and forms.
 
 use http::header;
+use memchr::memmem;
 use serde_json::{Map, Value};
 
 use super::{Input, Reject};
@@ -38,10 +39,11 @@ fn absent() -> Reject {
     Reject::Invalid(vec![Violation::new("missing", vec!["body".into()], "Field required")])
 }
 
-/// In a text that should have been an object, a secret can't be told from the rest.
+/// In a text or a list that should have been an object, a secret can't be told from the rest.
 fn not_an_object<T: FromFields>(value: Value) -> Reject {
     const MSG: &str = "Input should be a valid dictionary or object to extract fields from";
-    let value = if value.is_string() && has_secrets::<T>() { REDACTED.into() } else { value };
+    let may_be_secret = (value.is_string() || value.is_array()) && has_secrets::<T>();
+    let value = if may_be_secret { REDACTED.into() } else { value };
     let violation = Violation::new("model_attributes_type", vec!["body".into()], MSG);
     Reject::Invalid(vec![violation.with_input(value)])
 }
@@ -98,12 +100,15 @@ pub(crate) fn pairs(text: &[u8]) -> Map<String, Value> {
         .collect()
 }
 
+/// RFC 2046, 5.1.1.
+const MAX_BOUNDARY_BYTES: usize = 70;
+
 fn boundary(content_type: &str) -> Option<String> {
     let parameter = content_type.split(';').map(str::trim).find_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;
         name.eq_ignore_ascii_case("boundary").then(|| value.trim_matches('"').to_owned())
     });
-    parameter.filter(|boundary| !boundary.is_empty())
+    parameter.filter(|boundary| (1..=MAX_BOUNDARY_BYTES).contains(&boundary.len()))
 }
 
 /// The text fields of a multipart form. Files and parts that are not UTF-8 are left out.
@@ -122,7 +127,7 @@ fn split<'a>(bytes: &'a [u8], separator: &'a [u8]) -> impl Iterator<Item = &'a [
     let mut rest = Some(bytes);
     std::iter::from_fn(move || {
         let bytes = rest?;
-        let found = bytes.windows(separator.len()).position(|window| window == separator);
+        let found = memmem::find(bytes, separator);
         rest = found.map(|at| &bytes[at + separator.len()..]);
         Some(&bytes[..found.unwrap_or(bytes.len())])
     })
@@ -159,6 +164,20 @@ mod tests {
 
         assert!(!fields.contains_key("username"));
         assert_eq!(fields["password"], "p");
+    }
+
+    #[test]
+    fn a_boundary_that_is_too_long_leads_to_no_fields() {
+        for (length, found) in [(70, true), (71, false)] {
+            let boundary = "X".repeat(length);
+            let body =
+                format!("--{boundary}\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb");
+
+            let content_type = format!("multipart/form-data; boundary={boundary}");
+            let fields = form_fields(Some(&content_type), body.as_bytes());
+
+            assert_eq!(fields.contains_key("a"), found, "{length}");
+        }
     }
 
     #[test]

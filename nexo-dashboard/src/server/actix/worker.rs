@@ -107,7 +107,7 @@ impl Worker {
 
     fn socket(&self, stream: std::net::TcpStream) -> io::Result<Socket> {
         let socket = TcpStream::from_std(stream)?;
-        let socket = GuardedSocket::new(socket, self.header_timeout, WRITE_STALL);
+        let socket = GuardedSocket::new(socket, WRITE_STALL);
         Ok(ActixSocket::new(socket, self.header_timeout, self.ending.clone()))
     }
 }
