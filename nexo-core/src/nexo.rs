@@ -10,6 +10,8 @@ use crate::{
     dispatch::{IN_PROCESS, InProcess, Simulator},
     engine::{Engine, Ports, SIMULATOR, Settings},
 };
+#[cfg(feature = "webhook")]
+use crate::{dispatch::webhook::WebhookDispatcher, engine::WEBHOOK};
 
 const HISTORY: u32 = 10;
 const RUN_DEADLINE: Duration = Duration::from_secs(15 * 60);
@@ -44,6 +46,8 @@ pub struct Nexo {
     hub: Arc<dyn StreamHub>,
     engine: Engine,
     feed: Feed,
+    #[cfg(feature = "webhook")]
+    webhooks: WebhookDispatcher,
 }
 
 impl Nexo {
@@ -99,6 +103,13 @@ impl Nexo {
         self.store.ensure_app(NewApp::new(owner, name), agents).await
     }
 
+    /// What calls agents over HTTP; its guard says which addresses may be called.
+    #[cfg(feature = "webhook")]
+    #[must_use]
+    pub fn webhooks(&self) -> &WebhookDispatcher {
+        &self.webhooks
+    }
+
     /// What carries the runs.
     #[must_use]
     pub fn engine(&self) -> &Engine {
@@ -119,6 +130,8 @@ pub struct NexoBuilder {
     hub: Option<Arc<dyn StreamHub>>,
     dispatchers: HashMap<String, Arc<dyn Dispatcher>>,
     handlers: InProcess,
+    #[cfg(feature = "webhook")]
+    webhooks: WebhookDispatcher,
     settings: Settings,
 }
 
@@ -130,6 +143,8 @@ impl Default for NexoBuilder {
             hub: None,
             dispatchers: HashMap::from([(SIMULATOR.to_owned(), simulator)]),
             handlers: InProcess::default(),
+            #[cfg(feature = "webhook")]
+            webhooks: WebhookDispatcher::default(),
             settings: Settings {
                 history: HISTORY,
                 deadline: RUN_DEADLINE,
@@ -177,8 +192,17 @@ impl NexoBuilder {
         self
     }
 
-    /// How agents of one kind are reached. The kinds `simulator` and `in_process` are there from
-    /// the start; the latter is always that of [`NexoBuilder::agent`].
+    /// How agents are called over HTTP; if it is not said, as [`WebhookDispatcher::default`] does.
+    #[cfg(feature = "webhook")]
+    #[must_use]
+    pub fn webhooks(mut self, webhooks: WebhookDispatcher) -> Self {
+        self.webhooks = webhooks;
+        self
+    }
+
+    /// How agents of one kind are reached. The kinds `simulator`, `in_process` and, with the
+    /// feature of that name, `webhook` are there from the start; `in_process` is always that of
+    /// [`NexoBuilder::agent`].
     #[must_use]
     pub fn dispatcher(mut self, kind: impl Into<String>, dispatcher: Arc<dyn Dispatcher>) -> Self {
         self.dispatchers.insert(kind.into(), dispatcher);
@@ -236,8 +260,17 @@ impl NexoBuilder {
         let settings = Settings { handlers: self.handlers.names().collect(), ..self.settings };
         let mut dispatchers = self.dispatchers;
         dispatchers.insert(IN_PROCESS.to_owned(), Arc::new(self.handlers));
+        #[cfg(feature = "webhook")]
+        dispatchers.entry(WEBHOOK.to_owned()).or_insert_with(|| Arc::new(self.webhooks.clone()));
         let engine = Engine::new(ports, dispatchers, settings, handle.clone());
         let feed = Feed::new(Arc::clone(&store), Arc::clone(&hub), handle, engine.draining());
-        Nexo { store, hub, engine, feed }
+        Nexo {
+            store,
+            hub,
+            engine,
+            feed,
+            #[cfg(feature = "webhook")]
+            webhooks: self.webhooks,
+        }
     }
 }

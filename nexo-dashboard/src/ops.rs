@@ -80,10 +80,7 @@ mod tests {
     use futures::stream;
     use http::Method;
     use metrics_exporter_prometheus::PrometheusBuilder;
-    use nexo_core::{
-        MemoryStore, Nexo, Principal,
-        dispatch::webhook::{Guard, WebhookDispatcher},
-    };
+    use nexo_core::{MemoryStore, Nexo, Principal};
     use nexo_http::{ApiError, Authenticator, Body, Cors, Request, Settings};
 
     use super::*;
@@ -99,9 +96,8 @@ mod tests {
     }
 
     async fn answer(ops: &Ops, method: Method, path: &str, headers: HeaderMap) -> Response {
-        let webhooks = WebhookDispatcher::new(Guard::new());
         let settings = Settings { cors: Cors::Any, ..Settings::default() };
-        let api = Api::new(Nexo::builder().build(), Arc::new(Nobody), webhooks);
+        let api = Api::new(Nexo::builder().build(), Arc::new(Nobody));
         let routes = ops.clone().beside(api.with_settings(settings)).routes();
         let route = routes.iter().find(|route| route.path() == path).unwrap();
         let request = Request::new(method, path.into(), None, headers);

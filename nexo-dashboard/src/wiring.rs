@@ -40,7 +40,7 @@ pub(crate) fn parts(
 ) -> Parts {
     let webhooks =
         WebhookDispatcher::new(guard(config, own)).with_header_names(header_names(config));
-    let nexo = nexo(config, &stores, webhooks.clone());
+    let nexo = nexo(config, &stores, webhooks);
     let tokens = Tokens::new(secrets, config.accounts.access_lifetime);
     let accounts = Accounts::new(Arc::clone(&stores.accounts), passwords(config), tokens.clone())
         .with_registration(config.accounts.is_registration_open);
@@ -49,7 +49,7 @@ pub(crate) fn parts(
     } else {
         Throttle::off()
     };
-    let api = Api::with_accounts(nexo.clone(), accounts, webhooks)
+    let api = Api::with_accounts(nexo.clone(), accounts)
         .with_throttle(throttle)
         .with_settings(settings(config));
     Parts { nexo, api, tokens }
@@ -59,7 +59,7 @@ fn nexo(config: &Config, stores: &Stores, webhooks: WebhookDispatcher) -> Nexo {
     let builder = Nexo::builder()
         .store(Arc::clone(&stores.store))
         .hub(Arc::clone(&stores.hub))
-        .dispatcher("webhook", Arc::new(webhooks))
+        .webhooks(webhooks)
         .calls_at_once(config.webhooks.calls_at_once);
     if stores.is_exclusive { builder.exclusive().build() } else { builder.build() }
 }

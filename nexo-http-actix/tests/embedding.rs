@@ -25,10 +25,7 @@ use actix_web::{
 use async_trait::async_trait;
 use common::serve_app;
 use http::HeaderMap;
-use nexo_core::{
-    AppId, NewApp, NewMessage, NewThread, Nexo, Principal, Role, Scope, ThreadId,
-    dispatch::webhook::{Guard, WebhookDispatcher},
-};
+use nexo_core::{AppId, NewApp, NewMessage, NewThread, Nexo, Principal, Role, Scope, ThreadId};
 use nexo_http::{Api, ApiError, Authenticator, conformance::Server};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
@@ -61,8 +58,7 @@ async fn api(name: &str) -> (Api, AppId, ThreadId) {
     let (thread, _) = store.create_thread(&scope, app.id, NewThread::default()).await.unwrap();
     let question = NewMessage::new(Role::User, "Is the rye bread vegan, and is there any left?");
     store.append_message(&scope, app.id, thread.id, question).await.unwrap();
-    let webhooks = WebhookDispatcher::new(Guard::new());
-    (Api::new(nexo, Arc::new(Everybody), webhooks), app.id, thread.id)
+    (Api::new(nexo, Arc::new(Everybody)), app.id, thread.id)
 }
 
 /// Everything that comes back for a GET.
@@ -255,8 +251,7 @@ async fn a_host_may_have_actix_notice_at_once_that_a_client_is_gone() {
     for runtime in [Some(Handle::current()), None] {
         let (began, stopped) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let login = Pensive { began: Arc::clone(&began), stopped: Arc::clone(&stopped) };
-        let webhooks = WebhookDispatcher::new(Guard::new());
-        let api = Api::new(Nexo::builder().build(), Arc::new(login), webhooks);
+        let api = Api::new(Nexo::builder().build(), Arc::new(login));
         let nexo = nexo_http_actix::configure(&api, runtime);
         let server = HttpServer::new(move || App::new().configure(nexo.clone()))
             .workers(1)

@@ -12,10 +12,7 @@ use actix_web::App;
 use async_trait::async_trait;
 use common::serve_app;
 use http::HeaderMap;
-use nexo_core::{
-    NewApp, NewMessage, NewThread, Nexo, Principal, Role, Scope,
-    dispatch::webhook::{Guard, WebhookDispatcher},
-};
+use nexo_core::{NewApp, NewMessage, NewThread, Nexo, Principal, Role, Scope};
 use nexo_http::{Api, ApiError, Authenticator, Cors, Settings, conformance::Server};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -46,7 +43,7 @@ async fn api() -> (Api, String) {
     let (thread, _) = store.create_thread(&scope, app.id, NewThread::default()).await.unwrap();
     let question = NewMessage::new(Role::User, "Is the rye bread végan, and is there any left?");
     store.append_message(&scope, app.id, thread.id, question).await.unwrap();
-    let api = Api::new(nexo, Arc::new(Everybody), WebhookDispatcher::new(Guard::new()));
+    let api = Api::new(nexo, Arc::new(Everybody));
     let api = api.with_settings(Settings { cors: Cors::Any, ..Settings::default() });
     (api, format!("/apps/{}/threads/{}", app.id, thread.id))
 }

@@ -15,7 +15,6 @@ use futures::{StreamExt, future::join_all, stream};
 use nexo_core::{
     AgentEvent, AgentStream, AppId, Dispatcher, KeyRing, NewApp, NewMessage, NewThread, Nexo,
     Principal, Role, Scope, Store, ThreadId, Turn,
-    dispatch::webhook::{Guard, WebhookDispatcher},
 };
 use nexo_http::{Api, ApiError, Authenticator, conformance::Server};
 use nexo_store_postgres::{PostgresOptions, PostgresStore};
@@ -111,7 +110,7 @@ async fn two_connections_serve_fifty_slow_streams_and_reads_beside_them() {
     let let_go = Arc::new(Semaphore::new(0));
     let slow = Arc::new(Slow(Arc::clone(&let_go)));
     let nexo = Nexo::builder().store(store).dispatcher("webhook", slow).build();
-    let api = Api::new(nexo, Arc::new(Everybody), WebhookDispatcher::new(Guard::new()));
+    let api = Api::new(nexo, Arc::new(Everybody));
     let running = serve(api).await;
     let server = running.address();
 

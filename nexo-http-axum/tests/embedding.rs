@@ -15,10 +15,7 @@ use std::{
 use async_trait::async_trait;
 use axum::{Router, http::HeaderMap, routing::get, serve::Listener};
 use common::serve_router;
-use nexo_core::{
-    AppId, NewApp, NewMessage, NewThread, Nexo, Principal, Role, Scope, ThreadId,
-    dispatch::webhook::{Guard, WebhookDispatcher},
-};
+use nexo_core::{AppId, NewApp, NewMessage, NewThread, Nexo, Principal, Role, Scope, ThreadId};
 use nexo_http::{Api, ApiError, Authenticator, conformance::Server};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
@@ -48,8 +45,7 @@ async fn api() -> (Api, AppId, ThreadId) {
     let (thread, _) = store.create_thread(&scope, app.id, NewThread::default()).await.unwrap();
     let question = NewMessage::new(Role::User, "Is the rye bread vegan, and is there any left?");
     store.append_message(&scope, app.id, thread.id, question).await.unwrap();
-    let webhooks = WebhookDispatcher::new(Guard::new());
-    (Api::new(nexo, Arc::new(Everybody), webhooks), app.id, thread.id)
+    (Api::new(nexo, Arc::new(Everybody)), app.id, thread.id)
 }
 
 /// Everything that comes back for a GET.

@@ -106,7 +106,6 @@ struct Inner {
     nexo: Nexo,
     authenticator: Arc<dyn Authenticator>,
     accounts: Option<Accounts>,
-    webhooks: WebhookDispatcher,
     throttle: Throttle,
     settings: Settings,
     bodies: Bodies,
@@ -121,22 +120,14 @@ type Pages = Arc<dyn Fn(&Request) -> Option<Response> + Send + Sync>;
 
 impl Api {
     /// The API of `nexo` with somebody else's login.
-    ///
-    /// `webhooks` calls what the tester is asked to call, and its guard judges the addresses
-    /// that are stored: give it the same that the engine has.
     #[must_use]
-    pub fn new(
-        nexo: Nexo,
-        authenticator: Arc<dyn Authenticator>,
-        webhooks: WebhookDispatcher,
-    ) -> Self {
+    pub fn new(nexo: Nexo, authenticator: Arc<dyn Authenticator>) -> Self {
         let settings = Settings::default();
         let inner = Inner {
             bodies: Bodies::new(&settings),
             nexo,
             authenticator,
             accounts: None,
-            webhooks,
             throttle: Throttle::off(),
             settings,
             hosted: Vec::new(),
@@ -149,8 +140,8 @@ impl Api {
     /// The API of `nexo` with the built-in accounts: adds the endpoints under `/auth` and
     /// `/users`.
     #[must_use]
-    pub fn with_accounts(nexo: Nexo, accounts: Accounts, webhooks: WebhookDispatcher) -> Self {
-        let mut api = Self::new(nexo, Arc::new(accounts.clone()), webhooks);
+    pub fn with_accounts(nexo: Nexo, accounts: Accounts) -> Self {
+        let mut api = Self::new(nexo, Arc::new(accounts.clone()));
         api.change(|inner| inner.accounts = Some(accounts));
         api
     }
@@ -268,7 +259,7 @@ impl Api {
     }
 
     pub(crate) fn webhooks(&self) -> &WebhookDispatcher {
-        &self.inner.webhooks
+        self.inner.nexo.webhooks()
     }
 
     pub(crate) fn settings(&self) -> &Settings {

@@ -6,10 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::{HeaderMap, Method};
-use nexo_core::{
-    Nexo, Principal,
-    dispatch::webhook::{Guard, WebhookDispatcher},
-};
+use nexo_core::{Nexo, Principal};
 use nexo_http::{Api, ApiError, Authenticator, Body, Request};
 
 #[derive(Debug)]
@@ -24,8 +21,7 @@ impl Authenticator for Nobody {
 
 /// The status and the body of what a route answers to a path.
 async fn get(pattern: &str, path: &str) -> (u16, String) {
-    let webhooks = WebhookDispatcher::new(Guard::new());
-    let api = Api::new(Nexo::builder().build(), Arc::new(Nobody), webhooks);
+    let api = Api::new(Nexo::builder().build(), Arc::new(Nobody));
     let route = api.routes().iter().find(|route| route.path() == pattern).unwrap();
     let request = Request::new(Method::GET, path.into(), None, HeaderMap::new());
     let response = route.handle(request, Box::pin(futures::stream::empty())).await;

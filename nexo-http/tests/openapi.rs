@@ -4,10 +4,7 @@
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
-use nexo_core::{
-    MemoryStore, Nexo,
-    dispatch::webhook::{Guard, WebhookDispatcher},
-};
+use nexo_core::{MemoryStore, Nexo};
 use nexo_http::{Accounts, Api, PasswordSettings, Passwords, TokenSecrets, Tokens};
 
 fn api() -> Api {
@@ -21,7 +18,7 @@ fn api() -> Api {
     let store = Arc::new(MemoryStore::new());
     let accounts = Accounts::new(store.clone(), Passwords::new(cheap), tokens);
     let nexo = Nexo::builder().store(store).build();
-    Api::with_accounts(nexo, accounts, WebhookDispatcher::new(Guard::new()))
+    Api::with_accounts(nexo, accounts)
 }
 
 #[tokio::test]

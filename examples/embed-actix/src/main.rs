@@ -31,10 +31,7 @@ use actix_web::{
     web,
 };
 use callers::Callers;
-use nexo_core::{
-    BoxError, KeyRing, LiveTurn, Nexo,
-    dispatch::webhook::{Guard, WebhookDispatcher},
-};
+use nexo_core::{BoxError, KeyRing, LiveTurn, Nexo};
 use nexo_http::Api;
 use nexo_store_sqlite::SqliteStore;
 use tokio::{runtime::Handle, signal::unix};
@@ -77,8 +74,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 /// middleware, and one login says who somebody is.
 async fn serve(nexo: &Nexo, listener: TcpListener) -> std::io::Result<()> {
     let callers = Callers::new(nexo.clone());
-    let webhooks = WebhookDispatcher::new(Guard::new());
-    let api = Api::new(nexo.clone(), Arc::new(callers.clone()), webhooks);
+    let api = Api::new(nexo.clone(), Arc::new(callers.clone()));
     let chat = nexo_http_actix::configure(&api, Some(Handle::current()));
     let app = move || {
         App::new()

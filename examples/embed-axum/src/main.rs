@@ -32,10 +32,7 @@ use axum::{
     routing::get,
     serve::ListenerExt,
 };
-use nexo_core::{
-    BoxError, KeyRing, LiveTurn, Nexo,
-    dispatch::webhook::{Guard, WebhookDispatcher},
-};
+use nexo_core::{BoxError, KeyRing, LiveTurn, Nexo};
 use nexo_http::Api;
 use nexo_store_sqlite::SqliteStore;
 use sessions::Sessions;
@@ -79,8 +76,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 /// and one login says who somebody is.
 fn routes(nexo: &Nexo) -> Router {
     let sessions = Sessions::new(nexo.clone());
-    let api =
-        Api::new(nexo.clone(), Arc::new(sessions.clone()), WebhookDispatcher::new(Guard::new()));
+    let api = Api::new(nexo.clone(), Arc::new(sessions.clone()));
     Router::new()
         .route("/", get(async || "The bakery. Its desk is at /chat."))
         .merge(sessions.routes())

@@ -20,6 +20,8 @@ mod routing;
 mod turn;
 
 pub(crate) use routing::SIMULATOR;
+#[cfg(feature = "webhook")]
+pub(crate) use routing::WEBHOOK;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

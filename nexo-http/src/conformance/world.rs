@@ -93,19 +93,20 @@ impl Setup {
         settings: Settings,
     ) -> World {
         let nexo = self.nexo(Arc::new(webhooks()));
-        let api = Api::new(nexo, Arc::new(login), webhooks()).with_settings(settings);
+        let api = Api::new(nexo, Arc::new(login)).with_settings(settings);
         self.serve(api).await
     }
 
     fn api(&self, dispatcher: Arc<dyn Dispatcher>) -> Api {
         let store: Arc<dyn AccountStore> = self.store.clone();
         let accounts = Accounts::new(store, cheap_passwords(), tokens());
-        Api::with_accounts(self.nexo(dispatcher), accounts, webhooks())
+        Api::with_accounts(self.nexo(dispatcher), accounts)
     }
 
     fn nexo(&self, dispatcher: Arc<dyn Dispatcher>) -> Nexo {
         let store: Arc<dyn Store> = self.store.clone();
-        Nexo::builder().store(store).dispatcher("webhook", dispatcher).build()
+        let builder = Nexo::builder().store(store).webhooks(webhooks());
+        builder.dispatcher("webhook", dispatcher).build()
     }
 
     async fn serve(self, api: Api) -> World {

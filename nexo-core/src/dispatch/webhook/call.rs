@@ -85,7 +85,7 @@ impl<'a> Call<'a> {
     }
 
     async fn send(&self, request: Request, deadline: Instant) -> Result<Response, Failure> {
-        let sent = self.shared.client.execute(request);
+        let sent = self.shared.client().execute(request);
         match timeout_at(deadline, TARGET.scope(Arc::clone(&self.target), sent)).await {
             Ok(sent) => sent.map_err(|error| self.not_sent(&error)),
             Err(_) => Err(self.too_slow("no answer began in time")),

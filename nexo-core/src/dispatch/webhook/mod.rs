@@ -27,7 +27,10 @@ mod resolver;
 mod stream_reply;
 mod target;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 pub use guard::{AllowRule, Guard, InvalidAllowRule, Loopback, MAX_URL_BYTES, is_public};
 pub use headers::HeaderNames;
@@ -83,7 +86,8 @@ pub struct WebhookDispatcher {
 
 #[derive(Clone, Debug)]
 struct Shared {
-    client: reqwest::Client,
+    /// Made for the first call: it reads the system's certificates.
+    client: Arc<OnceLock<reqwest::Client>>,
     guard: Arc<Guard>,
     resolver: Arc<dyn Resolve>,
     names: HeaderNames,
@@ -92,9 +96,20 @@ struct Shared {
 }
 
 impl Shared {
+    fn client(&self) -> &reqwest::Client {
+        self.client.get_or_init(client::client)
+    }
+
     fn target(&self, url: &url::Url) -> target::Target {
         let (guard, resolver) = (Arc::clone(&self.guard), Arc::clone(&self.resolver));
         target::Target::new(url, guard, resolver, self.limits.dns)
+    }
+}
+
+/// Calls what is neither within this machine nor within its network.
+impl Default for WebhookDispatcher {
+    fn default() -> Self {
+        Self::new(Guard::new())
     }
 }
 
@@ -103,7 +118,7 @@ impl WebhookDispatcher {
     #[must_use]
     pub fn new(guard: Guard) -> Self {
         let shared = Shared {
-            client: client::client(),
+            client: Arc::default(),
             guard: Arc::new(guard),
             resolver: Arc::new(SystemResolver),
             names: HeaderNames::default(),
