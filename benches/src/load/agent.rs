@@ -6,6 +6,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
     sync::watch,
+    time::{Instant, interval_at},
 };
 
 use crate::{stage::Target, stamps::stamp};
@@ -122,8 +123,10 @@ async fn stream_tokens(
 ) -> io::Result<()> {
     told.mark_unchanged();
     stream.write_all(STREAM_HEAD.as_bytes()).await?;
-    let mut ticks = tokio::time::interval(pace.every);
-    for _ in 0..pace.tokens {
+    // The first one does not wait for a timer, whose milliseconds would be counted.
+    stream.write_all(token().as_bytes()).await?;
+    let mut ticks = interval_at(Instant::now() + pace.every, pace.every);
+    for _ in 1..pace.tokens {
         tokio::select! {
             _ = ticks.tick() => stream.write_all(token().as_bytes()).await?,
             Ok(()) = told.changed() => break,
