@@ -104,15 +104,16 @@ async fn ask(mut client: Client, turns: Turns) -> (Vec<Duration>, usize) {
 ///
 /// Streams of equal length that begin together go on beginning together, and what they would
 /// measure is a crowd at the door: so the clients come one after the other, within a stream's
-/// length, and what begins or comes in that time is not counted.
+/// length. Nothing is counted before the last one has had a whole stream.
 pub(crate) async fn streams(
     target: &Target,
     crowd: Crowd,
     calls: Vec<Call>,
     pace: Pace,
 ) -> io::Result<Streamed> {
-    let from = Instant::now() + pace.length();
-    let crowd = Crowd { time: crowd.time + pace.length(), ..crowd };
+    let (window, warm_up) = (crowd.time, 2 * pace.length());
+    let from = Instant::now() + warm_up;
+    let crowd = Crowd { time: window + warm_up, ..crowd };
     let done = each_client(target, crowd, calls, move |place, client, turns| async move {
         sleep(pace.length().mul_f64(place)).await;
         listen(client, turns, pace, from).await
@@ -121,7 +122,6 @@ pub(crate) async fn streams(
     for heard in done.await? {
         all.add(heard);
     }
-    let window = crowd.time - pace.length();
     let first = Stats::new(all.first, window, all.failed);
     Ok(Streamed { first, transit: Stats::new(all.transit, window, all.failed) })
 }

@@ -36,8 +36,7 @@ pub(crate) const STREAMS: Row = row("first delta of a stream, C=32", "p50 at mos
 pub(crate) const MANY_STREAMS: Row = row("first delta of a stream, C=256", "p50 at most 25 ms");
 pub(crate) const TRANSIT: Row =
     row("a delta's way from the agent, C=256", "p99 at most 6 ms more than directly");
-pub(crate) const TOKENS: Row =
-    row("tokens delivered, C=256, one per 20 ms", "all that are sent: 12,800/s");
+pub(crate) const TOKENS: Row = row("tokens delivered, C=256, one per 20 ms", "all that are sent");
 pub(crate) const FIRST_PAGE: Row =
     row("first page of 50 of 100,000 subscribers, C=1", "p50 at most 2 ms");
 pub(crate) const DEEP_PAGE: Row =

@@ -69,10 +69,9 @@ impl Three {
         report::added("the direct call", ours, direct);
     }
 
-    /// A client is without a stream between two of them, so that a few less come than are sent
-    /// to somebody who always has one.
+    /// What is sent to clients who begin the next stream as soon as one ends.
     fn print_delivered(&self, clients: usize, pace: Pace) {
-        let sent = clients as f64 / pace.every.as_secs_f64();
+        let sent = (clients * pace.tokens) as f64 / pace.length().as_secs_f64();
         let delivered = |streamed: &Streamed| {
             let rate = streamed.transit.rate();
             format!("{rate:>8.0}/s, {:.1} % of {sent:.0}/s", rate / sent * 100.0)
