@@ -4,7 +4,7 @@ use std::{
     env, fs, io,
     path::{Path, PathBuf},
     process::{self, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use nexo_bench::stats::Stats;
@@ -65,20 +65,23 @@ impl Database {
         command.arg(format!("--log-prefix={}", log.0.join("log").display()));
         command.arg(format!("--client={}", crowd.clients));
         command.arg(format!("--jobs={}", crowd.clients.min(2)));
-        command.arg(format!("--time={}", crowd.time.as_secs().max(1)));
+        command.arg(format!("--time={}", crowd.time.as_secs()));
         for (name, value) in variables {
             command.arg(format!("--define={name}={value}"));
         }
-        let started = Instant::now();
         told(command.arg(&self.url), script).await?;
-        Ok(Stats::new(log.latencies()?, started.elapsed(), 0))
+        // Its time begins when all clients are connected.
+        Ok(Stats::new(log.latencies()?, crowd.time, 0))
     }
 }
 
 /// Tells a program something, and gives what it says.
 async fn told(command: &mut Command, input: &str) -> io::Result<String> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.kill_on_drop(true).spawn()?;
+    let mut child = command.kill_on_drop(true).spawn().map_err(|error| {
+        let program = command.as_std().get_program().display();
+        io::Error::new(error.kind(), format!("{program} can't be started: {error}"))
+    })?;
     if let Some(mut stdin) = child.stdin.take() {
         stdin.write_all(input.as_bytes()).await?;
     }

@@ -30,7 +30,7 @@ impl Lab {
             server: server.unwrap_or_else(|| "http://127.0.0.1:8000".to_owned()),
             process: setting("LOAD_PROCESS")?.map(Process),
             database: setting::<String>("LOAD_DATABASE")?.map(Database::new),
-            time: Duration::from_secs(setting("LOAD_SECONDS")?.unwrap_or(DEFAULT_SECONDS)),
+            time: Duration::from_secs(setting("LOAD_SECONDS")?.unwrap_or(DEFAULT_SECONDS).max(1)),
             agent: Agent::start().await?,
         })
     }
