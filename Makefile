@@ -17,7 +17,7 @@ run: ui ## Start the server on http://localhost:8000, with the dashboard if Node
 test: ## Run everything that has to pass: format, lints, tests, documentation, examples
 	scripts/test
 
-bench: ## Measure a release build beside its limits (minutes)
+bench: ## Measure a release build beside its limits and aims (5 minutes)
 	scripts/bench
 
 chaos: ## Kill servers, stop them, restart their database, and check what they promise (minutes)

@@ -117,6 +117,19 @@ impl Client {
         self.read_head().await
     }
 
+    /// The same, where the body has to come in pieces.
+    ///
+    /// # Errors
+    ///
+    /// If the connection breaks, or the answer is no stream.
+    pub async fn open_stream(&mut self, method: &str, path: &str, body: &str) -> io::Result<()> {
+        let head = self.open(method, path, body).await?;
+        if head.status == 200 && head.is_stream() {
+            return Ok(());
+        }
+        Err(io::Error::other(format!("status {} instead of a stream", head.status)))
+    }
+
     /// The next piece of a body that comes in pieces; `None` at its end.
     ///
     /// # Errors
@@ -130,32 +143,6 @@ impl Client {
         self.stream.read_exact(&mut piece).await?;
         piece.truncate(size);
         Ok((size > 0).then_some(piece))
-    }
-
-    /// Sends a request and waits for the first bytes of an event called `delta`; then reads on
-    /// to the end. Gives how many deltas came.
-    ///
-    /// # Errors
-    ///
-    /// If the connection breaks, or the answer is no stream.
-    pub async fn stream(
-        &mut self,
-        method: &str,
-        path: &str,
-        body: &str,
-        mut on_delta: impl FnMut(),
-    ) -> io::Result<u32> {
-        let head = self.open(method, path, body).await?;
-        if head.status != 200 || !head.is_stream() {
-            return Err(io::Error::other(format!("status {} instead of a stream", head.status)));
-        }
-        let mut deltas = 0;
-        while let Some(piece) = self.next_piece().await? {
-            let found = piece.windows(12).filter(|it| *it == b"event: delta").count();
-            (0..found).for_each(|_| on_delta());
-            deltas += u32::try_from(found).unwrap_or(0);
-        }
-        Ok(deltas)
     }
 
     async fn write(&mut self, method: &str, path: &str, kind: &str, body: &str) -> io::Result<()> {

@@ -32,16 +32,9 @@ impl Stats {
         self.latencies.get(at).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1_000.0)
     }
 
-    /// Prints the row. A row with failures says so: its figures mean nothing then.
-    #[allow(clippy::print_stdout, reason = "printing is what it is for")]
-    pub fn print(&self, name: &str) {
-        let failed =
-            if self.failed > 0 { format!("  {} FAILED", self.failed) } else { String::new() };
-        println!(
-            "{name:<46} {:>9.0}/s  p50 {:>8.2} ms  p99 {:>8.2} ms{failed}",
-            self.rate(),
-            self.percentile(0.5),
-            self.percentile(0.99),
-        );
+    /// How many failed: the other figures mean little then.
+    #[must_use]
+    pub fn failed(&self) -> usize {
+        self.failed
     }
 }
