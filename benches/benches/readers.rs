@@ -30,10 +30,10 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     group.sample_size(20);
     for readers in READERS {
         group.throughput(Throughput::Elements(DELTAS * readers));
-        group.bench_function(format!("{readers} readers/peer: tokio's broadcast"), |b| {
+        group.bench_function(format!("{readers} watching/peer: tokio's broadcast"), |b| {
             b.to_async(&runtime).iter_custom(|count| repeat(count, || broadcast(readers)));
         });
-        group.bench_function(format!("{readers} readers/run"), |b| {
+        group.bench_function(format!("{readers} watching/run"), |b| {
             let stage = &*stage;
             b.to_async(&runtime).iter_custom(|count| repeat(count, || stage.play(readers)));
         });
