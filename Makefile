@@ -6,10 +6,10 @@ OPENAPI_OUTPUT_FILE ?= target/openapi.json
 COMPOSE ?= docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help run test verify bench chaos test-examples seed migrate openapi ui lint fmt tools services-up services-down
+.PHONY: help run test verify bench bench-parts bench-instructions chaos test-examples seed migrate openapi ui lint fmt tools services-up services-down
 
 help: ## List the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
 
 run: ui ## Start the server on http://localhost:8000, with the dashboard if Node is here
 	cargo run --release -p nexo-dashboard
@@ -19,6 +19,12 @@ test: ## Run everything that has to pass: format, lints, tests, documentation, e
 
 bench: ## Measure a release build beside its limits and aims (5 minutes)
 	scripts/bench
+
+bench-parts: ## Measure parts of Nexo by themselves, beside peers (minutes)
+	scripts/with-postgres cargo bench --locked -p nexo-bench
+
+bench-instructions: ## Count the instructions of the adapters, beside native ones (minutes)
+	scripts/bench-instructions
 
 chaos: ## Kill servers, stop them, restart their database, and check what they promise (minutes)
 	scripts/chaos

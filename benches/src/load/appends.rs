@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Words that only the statement has which appends.
-const WORDS: &str = "insert into nexo_messages";
+const WORDS: &str = "insert into nexo_messages as m";
 /// How often that statement is looked for: a connection may have been used again.
 const LOOKS: usize = 50;
 

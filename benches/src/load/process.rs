@@ -33,7 +33,10 @@ impl Process {
 pub(crate) fn open_files() -> io::Result<u64> {
     let limits = fs::read_to_string("/proc/self/limits")?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-    number(line.and_then(|line| line.split_whitespace().next()))
+    match line.and_then(|line| line.split_whitespace().next()) {
+        Some("unlimited") => Ok(u64::MAX),
+        limit => number(limit),
+    }
 }
 
 fn number(text: Option<&str>) -> io::Result<u64> {
