@@ -2,13 +2,15 @@
 
 mod request;
 mod response;
+mod section;
 
 use actix_web::{
-    Handler, HttpRequest, HttpResponse,
-    guard::fn_guard,
-    web::{self, Payload, ServiceConfig},
+    HttpRequest, HttpResponse,
+    dev::Payload,
+    web::{self, ServiceConfig},
 };
 use nexo_http::{Api, ApiError, BodyStream, Request, Response, Route};
+use section::Section;
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -26,32 +28,26 @@ pub fn configure(
 ) -> impl FnOnce(&mut ServiceConfig) + Clone + Send + use<> {
     let routes = api.routes();
     move |config| {
-        for route in routes.iter() {
-            let own = route.clone();
-            let is_own = fn_guard(move |context| own.matches(context.head().uri.path()));
-            let resource = web::resource(route.path()).guard(is_own);
-            config.service(resource.to(handler(route, runtime.clone())));
+        for section in Section::all(&routes, &runtime) {
+            config.service(section);
         }
-        config.default_service(web::to(handler(routes.fallback(), runtime)));
+        let fallback = routes.fallback();
+        config.default_service(web::to(move |request: HttpRequest, payload: web::Payload| {
+            let (fallback, runtime) = (fallback.clone(), runtime.clone());
+            async move { answer(fallback, runtime, &request, payload.into_inner()).await }
+        }));
     }
-}
-
-fn handler(
-    route: Route,
-    runtime: Option<Handle>,
-) -> impl Handler<(HttpRequest, Payload), Output = HttpResponse> {
-    move |request, payload| answer(route.clone(), runtime.clone(), request, payload)
 }
 
 async fn answer(
     route: Route,
     runtime: Option<Handle>,
-    request: HttpRequest,
+    request: &HttpRequest,
     payload: Payload,
 ) -> HttpResponse {
-    let neutral = request::neutral(&request);
+    let neutral = request::neutral(request);
     let answer = |body| dispatch(route, runtime.as_ref(), neutral, body);
-    let response = request::with_body(payload.into_inner(), answer).await;
+    let response = request::with_body(payload, answer).await;
     response::native(response, runtime.as_ref())
 }
 

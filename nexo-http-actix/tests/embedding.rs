@@ -126,6 +126,62 @@ async fn a_host_may_answer_itself_what_the_api_does_not_know() {
     assert!(unknown.ends_with("the host's own"), "{unknown}");
 }
 
+/// A middleware that tells which pattern a path has, as one for metrics does.
+async fn named(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let mut response = next.call(request).await?;
+    let pattern = response.request().match_pattern().unwrap_or_default();
+    let pattern = HeaderValue::from_str(&pattern).unwrap();
+    response.headers_mut().insert(HeaderName::from_static("x-pattern"), pattern);
+    Ok(response)
+}
+
+#[tokio::test]
+async fn the_host_sees_the_pattern_of_each_path() {
+    let (api, app, thread) = api("Bakery").await;
+    let nexo = nexo_http_actix::configure(&api, Some(Handle::current()));
+    // The second is mounted under a word with which the API's own paths begin, too.
+    for mount in ["", "/apps"] {
+        let nexo = nexo.clone();
+        let running = serve_app(mount, move || {
+            App::new().wrap(from_fn(named)).service(web::scope(mount).configure(nexo.clone()))
+        });
+        for (path, pattern) in [
+            ("/apps/".to_owned(), "/apps/"),
+            (format!("/apps/{app}"), "/apps/{app_id}"),
+            (
+                format!("/apps/{app}/threads/{thread}/messages"),
+                "/apps/{app_id}/threads/{thread_id}/messages",
+            ),
+        ] {
+            let answer = fetch(running.address(), &format!("{mount}{path}")).await;
+            assert!(answer.starts_with("HTTP/1.1 200"), "{mount}{path}: {answer}");
+            let header = format!("\r\nx-pattern: {mount}{pattern}\r\n");
+            assert!(answer.contains(&header), "{mount}{path}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_host_may_have_paths_that_begin_like_the_apis() {
+    let (api, app, _) = api("Bakery").await;
+    let nexo = nexo_http_actix::configure(&api, Some(Handle::current()));
+    let running = serve_app("", move || {
+        App::new()
+            .route("/apps/{name}/runs", web::get().to(async || "before it"))
+            .configure(nexo.clone())
+            .route("/apps/{name}/price/today", web::get().to(async || "after it"))
+    });
+    let fetch = async |path: &str| fetch(running.address(), path).await;
+
+    assert!(fetch("/apps/rye/runs").await.ends_with("before it"));
+    assert!(fetch("/apps/rye/price/today").await.ends_with("after it"));
+    assert!(fetch(&format!("/apps/{app}")).await.contains("Bakery"));
+    assert!(fetch("/apps/rye/price").await.ends_with(r#"{"detail":"Not Found"}"#));
+}
+
 #[tokio::test]
 async fn two_in_one_process_do_not_meet() {
     let (bakery, bread, _) = api("Bakery").await;
