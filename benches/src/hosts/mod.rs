@@ -1,8 +1,9 @@
-//! The same endpoints twice: as somebody writes them who knows the framework, and through
-//! Nexo's table, which knows none. The difference is what the table costs.
+//! The same endpoints twice in each framework: as somebody writes them who knows it, and through
+//! Nexo's table, which knows none; and the table without a framework.
 
 pub mod actix;
 pub mod axum;
+pub mod hyper;
 
 use std::sync::Arc;
 

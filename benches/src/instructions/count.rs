@@ -10,29 +10,39 @@ use nexo_core::BoxError;
 use serde_json::Value;
 use tokio::runtime::Builder;
 
-use crate::{client::Client, serve::HOSTS};
+use crate::{
+    client::Client,
+    serve::{ALONE, HOSTS},
+};
 
 const FEW: u64 = 500;
 const MANY: u64 = 2_500;
 
-/// Counts for every endpoint and host, and prints how they compare with the native one before.
+/// Counts for every endpoint and host, and prints how the table in each framework compares with
+/// the table alone, and with what is native there.
 pub(crate) fn everything() -> Result<(), BoxError> {
     println!(
         "instructions per request, outside of the kernel: ({MANY} - {FEW} requests) / {}",
         MANY - FEW
     );
     for endpoint in endpoints()? {
-        println!("\n{} ", endpoint.name);
-        let (mut native, mut shapes) = (0, Vec::new());
+        println!("\n{:<40} {:>14} {:>14}", endpoint.name, "to the table", "to native");
+        let (mut alone, mut native, mut shapes) = (0, 0, Vec::new());
         for host in HOSTS {
             let (few, _) = count(host, &endpoint, FEW)?;
             let (many, answer) = count(host, &endpoint, MANY)?;
             let each = many.saturating_sub(few) / (MANY - FEW);
             shapes.push(shape(&answer)?);
-            if host.ends_with("native") {
-                native = each;
+            match host {
+                ALONE => alone = each,
+                _ if host.ends_with("native") => native = each,
+                _ => {
+                    let [alone, native] = [alone, native].map(|other| compared(each, other));
+                    println!("  {host:<29} {each:>8} {alone:>14} {native:>14}");
+                    continue;
+                }
             }
-            println!("  {host:<30} {each:>8} {}", compared(each, native));
+            println!("  {host:<29} {each:>8}");
         }
         // What answers something else would be another endpoint.
         if shapes.windows(2).any(|pair| pair[0] != pair[1]) {
@@ -47,11 +57,8 @@ fn endpoints() -> Result<[Endpoint; 3], BoxError> {
     Ok(runtime.block_on(World::new())?.endpoints())
 }
 
-fn compared(each: u64, native: u64) -> String {
-    if each == native {
-        return String::new();
-    }
-    format!("{:+.1} %", (each as f64 / native as f64 - 1.0) * 100.0)
+fn compared(each: u64, other: u64) -> String {
+    format!("{:+.1} %", (each as f64 / other as f64 - 1.0) * 100.0)
 }
 
 /// The names in an answer, in their order; ids and times differ.

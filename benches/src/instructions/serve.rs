@@ -12,9 +12,18 @@ use nexo_bench::hosts::{self, Endpoint, World};
 use nexo_core::BoxError;
 use tokio::runtime::{Builder, Runtime};
 
-/// The hosts, each after the one that it is compared with.
-pub(crate) const HOSTS: [&str; 5] =
-    ["axum native", "axum table", "actix native", "actix table", "actix table, shared runtime"];
+/// What adapters are compared with: the table behind nothing but an HTTP library.
+pub(crate) const ALONE: &str = "table alone";
+
+/// The hosts; the table in a framework comes after what is native to that.
+pub(crate) const HOSTS: [&str; 6] = [
+    ALONE,
+    "axum native",
+    "axum table",
+    "actix native",
+    "actix table",
+    "actix table, shared runtime",
+];
 
 /// Serves until the standard input ends. Its first line of output says where, and which path
 /// the endpoint has.
@@ -34,6 +43,10 @@ fn start(host: &str, world: &World, runtime: &Runtime) -> Result<SocketAddr, Box
     let address = listener.local_addr()?;
     let shared = Some(runtime.handle().clone());
     match host {
+        ALONE => {
+            let (world, listener) = (world.clone(), of_tokio(listener, runtime)?);
+            runtime.spawn(async move { hosts::hyper::serve(&world, listener).await });
+        }
         "axum native" => axum(hosts::axum::native(world), listener, runtime)?,
         "axum table" => axum(hosts::axum::neutral(world), listener, runtime)?,
         "actix native" => actix(hosts::actix::native(world), listener),
@@ -45,11 +58,15 @@ fn start(host: &str, world: &World, runtime: &Runtime) -> Result<SocketAddr, Box
 }
 
 fn axum(router: Router, listener: TcpListener, runtime: &Runtime) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let _within = runtime.enter();
-    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let listener = of_tokio(listener, runtime)?;
     runtime.spawn(async move { axum::serve(listener, router).await });
     Ok(())
+}
+
+fn of_tokio(listener: TcpListener, runtime: &Runtime) -> io::Result<tokio::net::TcpListener> {
+    listener.set_nonblocking(true)?;
+    let _within = runtime.enter();
+    tokio::net::TcpListener::from_std(listener)
 }
 
 fn actix(
