@@ -9,6 +9,7 @@ use actix_web::{
     dev::Payload,
     web::{self, ServiceConfig},
 };
+use futures::{FutureExt, TryFutureExt, future::BoxFuture};
 use nexo_http::{Api, ApiError, BodyStream, Request, Response, Route};
 use section::Section;
 use tokio::runtime::Handle;
@@ -45,23 +46,25 @@ async fn answer(
     request: &HttpRequest,
     payload: Payload,
 ) -> HttpResponse {
-    let neutral = request::neutral(request);
-    let answer = |body| dispatch(route, runtime.as_ref(), neutral, body);
-    let response = request::with_body(payload, answer).await;
+    let (body, passing) = request::body(payload);
+    let answering = dispatch(route, runtime.as_ref(), request::neutral(request), body);
+    let response = request::while_passing(passing, answering).await;
     response::native(response, runtime.as_ref())
 }
 
 /// Answers a request, here or on the runtime, as long as its connection waits for the answer.
-async fn dispatch(
+fn dispatch(
     route: Route,
     runtime: Option<&Handle>,
     request: Request,
     body: BodyStream,
-) -> Response {
-    let Some(runtime) = runtime else { return route.handle(request, body).await };
-    let answering = runtime.spawn(async move { route.handle(request, body).await });
-    AbortOnDropHandle::new(answering).await.unwrap_or_else(|error| {
+) -> BoxFuture<'static, Response> {
+    let answering = async move { route.handle(request, body).await };
+    let Some(runtime) = runtime else { return answering.boxed() };
+    let answering = AbortOnDropHandle::new(runtime.spawn(answering));
+    let answered = answering.unwrap_or_else(|error| {
         let error = if error.is_panic() { ApiError::INTERNAL } else { ApiError::UNAVAILABLE };
         error.into_response()
-    })
+    });
+    answered.boxed()
 }

@@ -46,20 +46,23 @@ fn headers(head: &RequestHead) -> HeaderMap {
     headers
 }
 
-/// Has a request answered with its body at hand.
-///
-/// actix's stream of it can't leave its thread. Where there is one, it is passed on piece by
-/// piece, one at a time, as long as the answer is waited for.
-pub(crate) async fn with_body<F: Future>(
-    payload: Payload,
-    answer: impl FnOnce(BodyStream) -> F,
-) -> F::Output {
+/// A request's body, and what passes it on: actix's stream of it can't leave its thread. It is
+/// passed on piece by piece, one at a time.
+pub(crate) fn body(payload: Payload) -> (BodyStream, Option<impl Future<Output = ()>>) {
     if matches!(payload, Payload::None) {
-        return answer(stream::empty().boxed()).await;
+        return (stream::empty().boxed(), None);
     }
     let (sender, receiver) = mpsc::channel(0);
-    let answering = answer(body(receiver));
-    match select(pin!(answering), pin!(pass_on(payload, sender))).await {
+    (passed_on(receiver), Some(pass_on(payload, sender)))
+}
+
+/// Passes the body on as long as the answer is waited for.
+pub(crate) async fn while_passing<F: Future + Unpin>(
+    passing: Option<impl Future<Output = ()>>,
+    answering: F,
+) -> F::Output {
+    let Some(passing) = passing else { return answering.await };
+    match select(answering, pin!(passing)).await {
         Either::Left((answer, _)) => answer,
         Either::Right(((), answering)) => answering.await,
     }
@@ -79,7 +82,7 @@ async fn pass_on(mut payload: Payload, mut to: Sender<Passed>) {
 
 /// The body that is passed on. If that ends too early, so does the connection, and what has
 /// come so far must not be taken for the whole.
-fn body(from: Receiver<Passed>) -> BodyStream {
+fn passed_on(from: Receiver<Passed>) -> BodyStream {
     let next = async |from: Option<Receiver<Passed>>| {
         let mut from = from?;
         match from.next().await {

@@ -94,14 +94,15 @@ impl Route {
         let span = info_span!("request", %method, path, id = request.request_id);
         let (preflight, response) = match cors.preflight(&request) {
             Some(response) => (true, response),
-            None => (false, self.answer(request, body).instrument(span.clone()).await),
+            // In a box, since each future on the way to the handler would have room for it.
+            None => (false, self.answer(Box::new(request), body).instrument(span.clone()).await),
         };
         span.in_scope(|| record(&method, path, response.status, started));
         cors.apply(caller, preflight, response).with(REQUEST_ID, id)
     }
 
     /// A panic is a defect of ours, and ends this request only.
-    async fn answer(&self, request: Request, body: BodyStream) -> Response {
+    async fn answer(&self, request: Box<Request>, body: BodyStream) -> Response {
         if let Some(refusal) = oversized(&request) {
             return refusal.into_response();
         }
@@ -112,7 +113,7 @@ impl Route {
         })
     }
 
-    async fn dispatch(&self, request: Request, body: BodyStream) -> Response {
+    async fn dispatch(&self, request: Box<Request>, body: BodyStream) -> Response {
         match &self.resource {
             Some(resource) if path::is_filled(&resource.path, &request.path) => {
                 resource.dispatch(request, body, self.api.clone()).await

@@ -180,7 +180,7 @@ impl Row {
     /// Reads the body as the row wants it, and calls the handler.
     async fn answer(
         &self,
-        mut request: Request,
+        mut request: Box<Request>,
         body: BodyStream,
         api: Api,
     ) -> Result<Response, ApiError> {
@@ -197,7 +197,7 @@ impl Row {
                 Content::Bytes(body)
             };
         }
-        Ok((self.call)(request, api).await)
+        Ok((self.call)(*request, api).await)
     }
 }
 
@@ -217,7 +217,7 @@ impl Resource {
     /// Answers a request to this path: chooses by method, refuses the others.
     pub(crate) async fn dispatch(
         &self,
-        mut request: Request,
+        mut request: Box<Request>,
         body: BodyStream,
         api: Api,
     ) -> Response {
