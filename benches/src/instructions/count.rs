@@ -10,39 +10,37 @@ use nexo_core::BoxError;
 use serde_json::Value;
 use tokio::runtime::Builder;
 
-use crate::{
-    client::Client,
-    serve::{ALONE, HOSTS},
-};
+use crate::{client::Client, serve::FRAMEWORKS};
 
-const FEW: u64 = 500;
-const MANY: u64 = 2_500;
+const FEW: u32 = 500;
+const MANY: u32 = 2_500;
 
-/// Counts for every endpoint and host, and prints how the table in each framework compares with
-/// the table alone, and with what is native there.
+/// Counts for every endpoint and host, and prints it.
+///
+/// What the table costs by itself is its difference to a native handler behind hyper, which
+/// has nothing to adapt to. In a framework, what comes on top of that and of what is native
+/// there is the adapter's.
 pub(crate) fn everything() -> Result<(), BoxError> {
     println!(
         "instructions per request, outside of the kernel: ({MANY} - {FEW} requests) / {}",
         MANY - FEW
     );
     for endpoint in endpoints()? {
-        println!("\n{:<40} {:>14} {:>14}", endpoint.name, "to the table", "to native");
-        let (mut alone, mut native, mut shapes) = (0, 0, Vec::new());
-        for host in HOSTS {
-            let (few, _) = count(host, &endpoint, FEW)?;
-            let (many, answer) = count(host, &endpoint, MANY)?;
-            let each = many.saturating_sub(few) / (MANY - FEW);
-            shapes.push(shape(&answer)?);
-            match host {
-                ALONE => alone = each,
-                _ if host.ends_with("native") => native = each,
-                _ => {
-                    let [alone, native] = [alone, native].map(|other| compared(each, other));
-                    println!("  {host:<29} {each:>8} {alone:>14} {native:>14}");
-                    continue;
-                }
+        println!("\n{}", endpoint.name);
+        let (mut table, mut shapes) = (None, Vec::new());
+        for (framework, hosted) in FRAMEWORKS {
+            let mut each = |how: &str| {
+                let (each, answer) = count_each(&format!("{framework} {how}"), &endpoint)?;
+                shapes.push(shape(&answer)?);
+                print!("  {:<32} {each:>7}", format!("{framework}, {how}"));
+                Ok::<_, BoxError>(each)
+            };
+            let native = each("native")?;
+            println!();
+            for how in hosted {
+                let hosted = each(how)?;
+                println!("  {}", compared(hosted, native, *table.get_or_insert(hosted - native)));
             }
-            println!("  {host:<29} {each:>8}");
         }
         // What answers something else would be another endpoint.
         if shapes.windows(2).any(|pair| pair[0] != pair[1]) {
@@ -52,13 +50,25 @@ pub(crate) fn everything() -> Result<(), BoxError> {
     Ok(())
 }
 
+/// How many a request takes there, and the last answer.
+fn count_each(host: &str, endpoint: &Endpoint) -> Result<(i64, String), BoxError> {
+    let (few, _) = count(host, endpoint, FEW)?;
+    let (many, answer) = count(host, endpoint, MANY)?;
+    Ok(((many - few) / i64::from(MANY - FEW), answer))
+}
+
+/// What the table adds to the native version, and the adapter to the native version and the
+/// table.
+fn compared(hosted: i64, native: i64, table: i64) -> String {
+    let percent = |more: i64, of: i64| more as f64 / of as f64 * 100.0;
+    let all = percent(hosted - native, native);
+    let adapter = percent(hosted - native - table, native + table);
+    format!("{all:+6.1} % to native; the adapter {adapter:+6.1} %")
+}
+
 fn endpoints() -> Result<[Endpoint; 3], BoxError> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     Ok(runtime.block_on(World::new())?.endpoints())
-}
-
-fn compared(each: u64, other: u64) -> String {
-    format!("{:+.1} %", (each as f64 / other as f64 - 1.0) * 100.0)
 }
 
 /// The names in an answer, in their order; ids and times differ.
@@ -68,7 +78,7 @@ fn shape(answer: &str) -> Result<Vec<String>, BoxError> {
 }
 
 /// How many instructions a server executes in all if it is asked so often, and its last answer.
-fn count(host: &str, endpoint: &Endpoint, requests: u64) -> Result<(u64, String), BoxError> {
+fn count(host: &str, endpoint: &Endpoint, requests: u32) -> Result<(i64, String), BoxError> {
     let mut server = start(host, endpoint.name)?;
     let answer = ask(&mut server, endpoint, requests);
     // Its end is that of its input.
@@ -88,7 +98,7 @@ fn start(host: &str, endpoint: &str) -> Result<Child, BoxError> {
     Ok(command.spawn().map_err(|error| format!("valgrind: {error}"))?)
 }
 
-fn ask(server: &mut Child, endpoint: &Endpoint, requests: u64) -> Result<String, BoxError> {
+fn ask(server: &mut Child, endpoint: &Endpoint, requests: u32) -> Result<String, BoxError> {
     let mut line = String::new();
     BufReader::new(server.stdout.take().ok_or("no output")?).read_line(&mut line)?;
     let (address, path) = line.trim_end().split_once(' ').ok_or("it does not start")?;
@@ -102,7 +112,7 @@ fn ask(server: &mut Child, endpoint: &Endpoint, requests: u64) -> Result<String,
 }
 
 /// What callgrind reports at the end: `==1234== Collected : 56789`.
-fn collected(said: &str) -> Option<u64> {
+fn collected(said: &str) -> Option<i64> {
     let (_, count) = said.lines().find_map(|line| line.split_once("Collected : "))?;
     count.trim().parse().ok()
 }

@@ -12,18 +12,9 @@ use nexo_bench::hosts::{self, Endpoint, World};
 use nexo_core::BoxError;
 use tokio::runtime::{Builder, Runtime};
 
-/// What adapters are compared with: the table behind nothing but an HTTP library.
-pub(crate) const ALONE: &str = "table alone";
-
-/// The hosts; the table in a framework comes after what is native to that.
-pub(crate) const HOSTS: [&str; 6] = [
-    ALONE,
-    "axum native",
-    "axum table",
-    "actix native",
-    "actix table",
-    "actix table, shared runtime",
-];
+/// The frameworks, if hyper is one, and how the table is hosted in each beside what is native.
+pub(crate) const FRAMEWORKS: [(&str, &[&str]); 3] =
+    [("hyper", &["table"]), ("axum", &["table"]), ("actix", &["table", "table, shared runtime"])];
 
 /// Serves until the standard input ends. Its first line of output says where, and which path
 /// the endpoint has.
@@ -43,9 +34,13 @@ fn start(host: &str, world: &World, runtime: &Runtime) -> Result<SocketAddr, Box
     let address = listener.local_addr()?;
     let shared = Some(runtime.handle().clone());
     match host {
-        ALONE => {
+        "hyper native" => {
             let (world, listener) = (world.clone(), of_tokio(listener, runtime)?);
-            runtime.spawn(async move { hosts::hyper::serve(&world, listener).await });
+            runtime.spawn(async move { hosts::hyper::native(&world, listener).await });
+        }
+        "hyper table" => {
+            let (world, listener) = (world.clone(), of_tokio(listener, runtime)?);
+            runtime.spawn(async move { hosts::hyper::neutral(&world, listener).await });
         }
         "axum native" => axum(hosts::axum::native(world), listener, runtime)?,
         "axum table" => axum(hosts::axum::neutral(world), listener, runtime)?,
