@@ -11,8 +11,12 @@ use crate::{
     lab::Lab,
     report,
     rows::{self, Row},
-    stage::{MESSAGE, Stage, THREADS, calls},
+    stage::{MESSAGE, Stage, calls},
 };
+
+/// Several for each client: whoever comes to a thread finds the stream of the one before ended,
+/// and does not join it.
+const THREADS: usize = 1_024;
 
 /// One client alone would have few streams in its time if they were long.
 const SHORT: Pace = Pace::new(1, 20);
