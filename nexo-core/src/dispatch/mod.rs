@@ -73,12 +73,13 @@ impl Interest {
         self.0.cancel();
     }
 
-    /// Does something for as long as the answer is wanted; it fails where that ends first.
+    /// Does something for as long as the answer is wanted; it fails where that ends first. The
+    /// caller pins it where it is: if it were handed over, it would take its room twice.
     async fn while_wanted<T>(
         &self,
-        work: impl Future<Output = Result<T, Failure>>,
+        work: impl Future<Output = Result<T, Failure>> + Unpin,
     ) -> Result<T, Failure> {
-        match select(pin!(self.lost()), pin!(work)).await {
+        match select(pin!(self.lost()), work).await {
             Either::Left(_) => {
                 let why = "the rest of the answer was not wanted any more";
                 Err(Failure::new(FailureKind::RunCancelled, why))

@@ -1,6 +1,6 @@
 //! What comes from an agent, from its first byte to the last, as far as it is let speak.
 
-use std::{borrow::Cow, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{borrow::Cow, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, timeout_at};
@@ -59,7 +59,7 @@ impl Answer {
     /// What the agent of a turn answers. A dispatcher that panics has failed.
     pub(super) async fn heard(
         inner: &Inner,
-        turn: Turn,
+        turn: Arc<Turn>,
         route: &Route,
         publisher: &Publisher,
         reins: &mut Reins,
@@ -77,7 +77,7 @@ impl Answer {
     async fn ask(
         &mut self,
         inner: &Inner,
-        mut turn: Turn,
+        mut turn: Arc<Turn>,
         route: &Route,
         publisher: &Publisher,
         reins: &mut Reins,
@@ -90,13 +90,13 @@ impl Answer {
         for retry in 0..=turn.config.retries {
             self.failure = None;
             let entered = timeout_at(deadline, inner.gates.enter(turn.agent.id));
-            let pass = match reins.unless_halted(entered).await {
+            let pass = match reins.unless_halted(pin!(entered)).await {
                 Ok(Ok(Ok(pass))) => pass,
                 Ok(Ok(Err(failure))) => return self.failure = Some(failure),
                 Ok(Err(_)) => return self.fail(FailureKind::RunExpired, "the deadline passed"),
                 Err(halt) => return self.halt = Some(halt),
             };
-            let mut events = dispatcher.dispatch(Arc::new(turn.clone()));
+            let mut events = dispatcher.dispatch(Arc::clone(&turn));
             if self.listen(&mut events, deadline, publisher, reins).await == Extent::Enough {
                 turn.interest.lose();
                 self.hear_of_deliveries(events).await;
@@ -110,10 +110,10 @@ impl Answer {
             }
             info!("run {} asks its agent again", turn.run.id);
             let pause = tokio::time::sleep(pause(retry));
-            if let Err(halt) = reins.unless_halted(pause).await {
+            if let Err(halt) = reins.unless_halted(pin!(pause)).await {
                 return self.halt = Some(halt);
             }
-            turn.run.attempt += 1;
+            Arc::make_mut(&mut turn).run.attempt += 1;
         }
     }
 
@@ -133,7 +133,7 @@ impl Answer {
     ) -> Extent {
         while self.failure.is_none() {
             let next = timeout_at(deadline, events.next());
-            match reins.unless_halted(next).await {
+            match reins.unless_halted(pin!(next)).await {
                 Ok(Ok(Some(Ok(event)))) => self.hear(event, publisher),
                 Ok(Ok(Some(Err(failure)))) => {
                     self.failure = Some(failure);

@@ -76,13 +76,13 @@ pub(super) struct Reins {
 }
 
 impl Reins {
-    /// Does something unless, or until, the run is told to stop.
+    /// Does something unless, or until, the run is told to stop. The caller pins it where it
+    /// is: if it were handed over, it would take its room twice.
     pub(super) async fn unless_halted<T>(
         &mut self,
-        work: impl Future<Output = T>,
+        work: impl Future<Output = T> + Unpin,
     ) -> Result<T, Halt> {
-        let (halted, work) = (pin!(self.halted()), pin!(work));
-        match select(halted, work).await {
+        match select(pin!(self.halted()), work).await {
             Either::Left((halt, _)) => Err(halt),
             Either::Right((done, _)) => Ok(done),
         }

@@ -41,7 +41,7 @@ use tokio_util::{
 use crate::{
     AppId, Dispatcher, Error, FinishRun, Handlers, Hint, Message, Once, Overlap, Reply, Result,
     Run, RunCursor, RunId, RunStart, RunState, Scope, ServerId, StartRun, StartedRun, Stop, Store,
-    StreamHub, ThreadId, Topic,
+    StreamHub, ThreadId, Topic, Turn,
     hub::{Hub, RunWatch, Unstored},
 };
 
@@ -392,7 +392,8 @@ impl Inner {
     fn carry(self: &Arc<Self>, start: RunStart, publisher: crate::hub::Publisher) {
         let publisher = publisher.recorded(&self.unstored, start.run.app, start.run.thread);
         let reins = self.carried.take(start.run.id);
-        let carried = turn::drive(Arc::clone(self), start, publisher, reins);
+        let turn = Arc::new(Turn::from(start));
+        let carried = turn::drive(Arc::clone(self), turn, publisher, reins);
         self.tasks.spawn_on(carried, &self.handle);
     }
 }

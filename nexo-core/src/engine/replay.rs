@@ -40,7 +40,7 @@ impl Engine {
         turn.run.attempt = 1;
         turn.purpose = Purpose::Replay(replay);
         let inner = Arc::clone(&self.inner);
-        self.see_through(async move { inner.put(turn, replay).await }).await
+        self.see_through(async move { inner.put(Arc::new(turn), replay).await }).await
     }
 }
 
@@ -98,11 +98,12 @@ impl Inner {
     ///
     /// The replay goes by its id where runs go by theirs, so that it has its share of what the
     /// server can carry, and ends when the server shuts down.
-    async fn put(&self, turn: Turn, replay: ReplayId) -> Result<Replay> {
+    async fn put(&self, turn: Arc<Turn>, replay: ReplayId) -> Result<Replay> {
         let id = RunId::from_uuid(replay.as_uuid());
         let (publisher, mut reins) = (self.hub.open(id, 1), self.carried.take(id));
         let (created_at, route) = (SystemClock.now(), route(&turn));
-        let mut answer = Answer::heard(self, turn.clone(), &route, &publisher, &mut reins).await;
+        let mut answer =
+            Answer::heard(self, Arc::clone(&turn), &route, &publisher, &mut reins).await;
         let deliveries = std::mem::take(&mut answer.deliveries);
         record_patiently(self, record(self, deliveries).await).await;
         let ended = Replay {

@@ -1,8 +1,9 @@
 //! Sending a delivery again: the same bytes, to see what the agent says to them now.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use futures::StreamExt;
+use tokio::time::timeout;
 
 use super::{Engine, Inner, routing::WEBHOOK};
 use crate::{
@@ -47,8 +48,8 @@ impl Inner {
         };
         // It is no run, but is told to stop like one when the server shuts down.
         let mut reins = self.carried.take(RunId::new());
-        let sent = tokio::time::timeout(self.settings.deadline, self.send_by(dispatcher, turn));
-        let Ok(Ok(delivery)) = reins.unless_halted(sent).await else {
+        let sent = timeout(self.settings.deadline, self.send_by(dispatcher, turn));
+        let Ok(Ok(delivery)) = reins.unless_halted(pin!(sent)).await else {
             return Err(Error::Unavailable("the answer was not waited for".into()));
         };
         let delivery = delivery?;

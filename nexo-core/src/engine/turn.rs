@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Delivery, Error, Failure, FailureKind, FinishRun, FinishedRun, Result, Run, RunEnd, RunEvent,
-    RunId, RunStart, RunState, Scope, Topic, Turn, hub::Publisher,
+    RunId, RunState, Scope, Topic, Turn, hub::Publisher,
 };
 
 /// How often a run is begun in all, if its server dies each time: one that kills its server
@@ -31,13 +31,12 @@ const MAX_FINISH_PAUSE: Duration = Duration::from_secs(4);
 /// with whoever carries the run from now on.
 pub(super) async fn drive(
     inner: Arc<Inner>,
-    start: RunStart,
+    turn: Arc<Turn>,
     publisher: Publisher,
     mut reins: Reins,
 ) {
-    let (run, app) = (start.run.id, start.run.app);
-    let span = info_span!("run", run.id = %run, app.id = %app);
-    let carried = carry(&inner, start, &publisher, &mut reins).instrument(span.clone());
+    let span = info_span!("run", run.id = %turn.run.id, app.id = %turn.app.id);
+    let carried = carry(&inner, &turn, &publisher, &mut reins).instrument(span.clone());
     let (end, unrecorded) = AssertUnwindSafe(carried).catch_unwind().await.unwrap_or_else(|_| {
         span.in_scope(|| error!("the run panicked"));
         let failure = Some(Failure::new(FailureKind::Internal, "the run panicked"));
@@ -55,23 +54,25 @@ pub(super) async fn drive(
 /// recorded yet. Whoever sees the end can look at the rest.
 async fn carry(
     inner: &Inner,
-    start: RunStart,
+    turn: &Arc<Turn>,
     publisher: &Publisher,
     reins: &mut Reins,
 ) -> (Option<RunEnd>, Vec<Delivery>) {
-    let turn = Turn::from(start);
-    let route = route(&turn);
+    let route = route(turn);
     let reason = route.reason.map(Arc::from);
     publisher.publish(RunEvent::Meta { source: route.kind.as_str().into(), reason });
-    let mut answer = if is_begun_too_often(&turn) {
+    let mut answer = if is_begun_too_often(turn) {
         Answer::failed(FailureKind::RunInterrupted, "its server was lost while it ran")
     } else {
-        Answer::heard(inner, turn.clone(), &route, publisher, reins).await
+        Answer::heard(inner, Arc::clone(turn), &route, publisher, reins).await
     };
     let deliveries = std::mem::take(&mut answer.deliveries);
-    let outcome = answer.outcome(&turn, &route);
-    let (end, unrecorded) =
-        futures::join!(settle(inner, &turn.run, outcome), record(inner, deliveries));
+    let outcome = answer.outcome(turn, &route);
+    // In a box, so that what is done at the end takes no room for as long as the agent speaks.
+    let (end, unrecorded) = Box::pin(async {
+        futures::join!(settle(inner, &turn.run, outcome), record(inner, deliveries))
+    })
+    .await;
     tell(inner, &turn.run, end.as_ref());
     (end, unrecorded)
 }

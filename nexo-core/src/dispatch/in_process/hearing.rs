@@ -22,7 +22,7 @@ pub(super) async fn run(
     let heard = match &handler {
         Ok(handler) => {
             let heard = Hearing { events: &mut events, bytes: 0, has_deltas: false };
-            turn.interest.while_wanted(heard.of(&**handler, Arc::clone(&turn))).await
+            turn.interest.while_wanted(pin!(heard.of(&**handler, Arc::clone(&turn)))).await
         }
         Err(failure) => Err(failure.clone()),
     };

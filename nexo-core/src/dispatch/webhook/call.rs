@@ -1,6 +1,6 @@
 //! One request to an agent, from the guard to the last byte of the answer.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -26,7 +26,7 @@ pub(super) async fn run(shared: Arc<Shared>, turn: Arc<Turn>, mut events: Events
         Ok(prepared) => prepared,
         Err(failure) => return events.fail(failure).await,
     };
-    let performed = turn.interest.while_wanted(call.perform(request, &mut events)).await;
+    let performed = turn.interest.while_wanted(pin!(call.perform(request, &mut events))).await;
     let failure = performed.err();
     // What was sent until then is told also where the rest was not wanted any more.
     if call.was_attempted() {
@@ -73,12 +73,12 @@ impl<'a> Call<'a> {
         match response.status() {
             StatusCode::OK => self.answer(response, deadline, events).await,
             StatusCode::ACCEPTED => {
-                self.read_useless(response, deadline).await;
+                self.read_useless(response.into(), deadline).await;
                 events.send(AgentEvent::Pending).await;
                 Ok(())
             }
             status => {
-                self.read_useless(response, deadline).await;
+                self.read_useless(response.into(), deadline).await;
                 Err(bad_status(status))
             }
         }
@@ -123,8 +123,8 @@ impl<'a> Call<'a> {
         }
         events.send(AgentEvent::Accepted).await;
         match ContentType::of(response.headers()) {
-            ContentType::EventStream => self.read_stream(response, events).await,
-            content_type => self.read_json(response, &content_type, deadline, events).await,
+            ContentType::EventStream => self.read_stream(response.into(), events).await,
+            content_type => self.read_json(response.into(), &content_type, deadline, events).await,
         }
     }
 
