@@ -38,6 +38,10 @@ use crate::{
     error::{Context, Failure, Result},
 };
 
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Password hashing and look-ups of names run beside the workers.
 const MAX_BLOCKING_THREADS: usize = 16;
 /// A blocking call that does not end is not waited for.
