@@ -69,7 +69,9 @@ pub use idempotency::{
 };
 pub use json::JsonObject;
 pub use keys::{AppKey, KeyDigest, KeyStore, WEBHOOK_SECRET_KEY};
-pub use messages::{MAX_LISTED_BYTES, Message, MessageRange, MessageStore, NewMessage, Role};
+pub use messages::{
+    MAX_LISTED_BYTES, Message, MessageRange, MessageStore, NewMessage, Role, storable,
+};
 pub use nexo::{Nexo, NexoBuilder};
 pub use page::{Cursor, CursorPage, Page, PageRequest, position};
 pub use principal::{InvalidOwnerId, MAX_OWNER_CHARS, OwnerId, Principal, Scope};

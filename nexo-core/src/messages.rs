@@ -2,7 +2,7 @@
 //!
 //! A message is never changed after it is stored. Corrections are new messages.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use async_trait::async_trait;
 
@@ -11,6 +11,16 @@ use crate::{AppId, JsonObject, MessageId, Result, Scope, ThreadId, Timestamp};
 /// The most content that one listing gives, in bytes, but for the message that exceeds it. Pages
 /// are counted in messages, and each of these may be long: who wants more asks for the rest.
 pub const MAX_LISTED_BYTES: usize = 256 * 1024;
+
+/// Text as every store can keep it: U+0000, which PostgreSQL has no place for, becomes U+FFFD.
+///
+/// ```
+/// assert_eq!(nexo_core::storable("a\0b"), "a\u{fffd}b");
+/// ```
+#[must_use]
+pub fn storable(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
+}
 
 /// One utterance in a thread.
 #[derive(Clone, Debug, PartialEq)]

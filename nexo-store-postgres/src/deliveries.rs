@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use nexo_core::{
     AgentId, AppId, Cursor, CursorPage, Delivery, DeliveryFilter, DeliveryId, DeliveryPosition,
     DeliveryStore, DeliverySummary, Error, Frames, ReplayId, Result, RunId, Scope, position,
+    storable,
 };
 use sqlx::{
     postgres::PgRow,
@@ -17,7 +18,7 @@ use crate::{
     PostgresStore, SqlQuery,
     apps::rows_of_app,
     error::{at_commit, is_orphan},
-    row::{Columns, cursor_time, interval, storable},
+    row::{Columns, cursor_time, interval},
     scoped,
 };
 

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use nexo_core::{
     AgentId, AppId, Cursor, CursorPage, Error, JsonObject, Replay, ReplayId, ReplayPosition,
-    ReplayStore, Reply, Result, RunId, Scope, position,
+    ReplayStore, Reply, Result, RunId, Scope, position, storable,
 };
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     PostgresStore, SqlQuery,
     error::{at_commit, is_orphan},
-    row::{Columns, storable},
+    row::Columns,
     runs::read_failure,
     scoped,
 };

@@ -3,7 +3,7 @@
 //! Columns are read by position. Each noun has its list of columns as a macro, so that a
 //! statement can ask for several nouns at once, and reads them back in the same order.
 
-use std::{borrow::Cow, time::Duration};
+use std::time::Duration;
 
 use nexo_core::{Error, JsonObject, Result, Timestamp};
 use sqlx::{
@@ -88,11 +88,6 @@ impl<'r> Columns<'r> {
     }
 }
 
-/// Text as PostgreSQL can keep it: it has no U+0000, which an agent may well send.
-pub(crate) fn storable(text: &str) -> Cow<'_, str> {
-    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { text.into() }
-}
-
 /// An instant out of a cursor, which a client may have made by hand: one outside the years that
 /// PostgreSQL and the `time` crate both know is in no list.
 pub(crate) fn cursor_time(micros: i64) -> Result<OffsetDateTime> {
@@ -132,11 +127,5 @@ mod tests {
             assert!(matches!(cursor_time(micros), Err(Error::InvalidCursor)), "{micros}");
         }
         assert_eq!(cursor_time(-1).unwrap().microsecond(), 999_999);
-    }
-
-    #[test]
-    fn a_nul_is_replaced_and_nothing_else() {
-        assert_eq!(storable("a\0b"), "a\u{fffd}b");
-        assert!(matches!(storable("é"), Cow::Borrowed("é")));
     }
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use nexo_core::{
     AppId, Cursor, CursorPage, Error, Result, Scope, Subscriber, SubscriberId, SubscriberPosition,
-    SubscriberStore, SubscriberSummary, ThreadPosition, ThreadSummary, position,
+    SubscriberStore, SubscriberSummary, ThreadPosition, ThreadSummary, position, storable,
 };
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     PostgresStore,
     apps::rows_of_app,
-    row::{Columns, cursor_time, storable},
+    row::{Columns, cursor_time},
     scoped,
     threads::{read_thread, thread_columns},
 };

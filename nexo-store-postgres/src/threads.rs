@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use nexo_core::{
     AgentId, AppId, Cursor, CursorPage, Error, Holder, Message, MessageId, NewThread, Result, Role,
     Scope, SubscriberId, Thread, ThreadChanges, ThreadFilter, ThreadId, ThreadPosition,
-    ThreadStatus, ThreadStore, position, preview, search_text,
+    ThreadStatus, ThreadStore, position, preview, search_text, storable,
 };
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
@@ -15,7 +15,7 @@ use crate::{
     error::commit,
     find,
     messages::{message_columns, read_message},
-    row::{Columns, cursor_time, storable},
+    row::{Columns, cursor_time},
     run, scoped,
 };
 

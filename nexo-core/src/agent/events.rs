@@ -9,8 +9,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use serde_json::json;
 
-use super::storable;
-use crate::sse::encode;
+use crate::{sse::encode, storable};
 
 /// The most bytes of text in one event. Escaped they are six times as many at worst, which an
 /// event still has room for.

@@ -49,8 +49,6 @@ mod payload;
 mod reply;
 mod request;
 
-use std::borrow::Cow;
-
 pub use answer::{Answer, EVENT_STREAM, JSON};
 pub use events::{delta, done, error, events};
 pub use handoff::Handoff;
@@ -63,8 +61,3 @@ pub use crate::signature::{InvalidSignature, Verifier};
 
 #[cfg(feature = "webhook")]
 pub(crate) use request::{ATTEMPT, DELIVERY, REPLAY_OF};
-
-/// Text as a server takes it: no reply may have U+0000 in it.
-fn storable(text: &str) -> Cow<'_, str> {
-    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
-}

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::{Handoff, storable};
-use crate::JsonObject;
+use super::Handoff;
+use crate::{JsonObject, storable};
 
 /// A reply in one piece: the body of an answer with status 200, or of a late reply.
 ///

@@ -1,6 +1,6 @@
 //! What comes from an agent, from its first byte to the last, as far as it is let speak.
 
-use std::{borrow::Cow, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, timeout_at};
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     AgentEvent, AgentStream, Clock, Delivery, Failure, FailureKind, FinishRun, JsonObject,
     MAX_REPLY_BYTES, Reply, RunEvent, RunState, Stop, SystemClock, Timestamp, Turn, hub::Publisher,
+    storable,
 };
 
 /// For how long a dispatcher may still say what it has sent when its answer is not wanted any
@@ -175,6 +176,7 @@ impl Answer {
         match event {
             AgentEvent::Accepted => {}
             AgentEvent::Delta(text) | AgentEvent::Reply { text, .. } => {
+                // What is shown while it comes is what is stored in the end, byte by byte.
                 self.speak(&storable(&text), publisher);
             }
             AgentEvent::Truncated => self.truncated = true,
@@ -251,12 +253,6 @@ impl Answer {
             first_delta_at: self.first_delta_at,
         }
     }
-}
-
-/// Text as every store can keep it: what is shown while it comes, and what is stored in the
-/// end, have to be the same byte by byte.
-fn storable(text: &str) -> Cow<'_, str> {
-    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }
 
 /// How long to wait before an agent is asked again: the first time at once, then longer, and

@@ -2,17 +2,11 @@
 
 use nexo_core::{
     AppId, Error, Message, MessageId, NewMessage, Result, Scope, SubscriberId, ThreadId, preview,
-    search_text,
+    search_text, storable,
 };
 
 use super::{message_columns, read_message};
-use crate::{
-    Connection, PostgresStore, SqlQuery,
-    error::commit,
-    find,
-    row::{Columns, storable},
-    run, scoped,
-};
+use crate::{Connection, PostgresStore, SqlQuery, error::commit, find, row::Columns, run, scoped};
 
 /// One statement, so one round trip and one commit.
 ///

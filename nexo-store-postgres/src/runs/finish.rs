@@ -2,16 +2,12 @@
 
 use nexo_core::{
     AppId, Error, FinishRun, FinishedRun, MessageId, Result, Role, Scope, ThreadId, Timestamp,
-    preview,
+    preview, storable,
 };
 
 use super::{locked::lock, save::save};
 use crate::messages::{message_columns, read_message};
-use crate::{
-    PostgresStore, SqlQuery,
-    error::commit,
-    row::{Columns, storable},
-};
+use crate::{PostgresStore, SqlQuery, error::commit, row::Columns};
 
 /// One statement, so one round trip and one commit.
 ///

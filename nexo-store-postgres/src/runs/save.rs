@@ -1,9 +1,9 @@
 //! Writing what the core's rules made of runs whose threads are locked.
 
-use nexo_core::{Result, Run, Stop, Timestamp};
+use nexo_core::{Result, Run, Stop, Timestamp, storable};
 
 use super::locked::LockedThread;
-use crate::{Connection, SqlQuery, row::storable, run};
+use crate::{Connection, SqlQuery, run};
 
 /// Any number of runs at once, each with a version of its own. A run that begins has a fence that
 /// it did not have before.
