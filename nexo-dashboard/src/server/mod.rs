@@ -5,6 +5,7 @@
 mod actix;
 #[cfg(feature = "axum")]
 mod axum;
+mod farewell;
 mod places;
 mod socket;
 

@@ -1,4 +1,5 @@
-//! A socket with a deadline that HTTP libraries do not have: for a client that stops reading.
+//! A socket with what HTTP libraries do not have: a deadline for a client that stops reading, and
+//! patience with one that still sends when its connection ends.
 
 use std::{
     io,
@@ -12,17 +13,21 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
+use super::farewell::Farewell;
+
 /// A socket that is given up when its client does not read.
 pub(super) struct GuardedSocket<S> {
     socket: S,
     write_stall: Duration,
     /// Runs while the client leaves unread what it was sent.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Runs when our side has ended.
+    farewell: Option<Farewell>,
 }
 
 impl<S> GuardedSocket<S> {
     pub(super) fn new(socket: S, write_stall: Duration) -> Self {
-        Self { socket, write_stall, stalled: None }
+        Self { socket, write_stall, stalled: None, farewell: None }
     }
 
     /// What came of a write, or the end if nothing came of any for too long.
@@ -53,7 +58,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for GuardedSocket<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for GuardedSocket<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedSocket<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -82,8 +87,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for GuardedSocket<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut = Pin::new(&mut self.socket).poll_shutdown(context);
-        self.watched(context, shut)
+        let Self { socket, farewell, .. } = &mut *self;
+        if let Some(farewell) = farewell {
+            return farewell.poll(socket, context);
+        }
+        let shut = Pin::new(socket).poll_shutdown(context);
+        ready!(self.watched(context, shut))?;
+        self.farewell = Some(Farewell::new());
+        self.poll_shutdown(context)
     }
 }
 
@@ -120,5 +131,61 @@ mod tests {
         }
 
         writing.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_still_sends_is_let_send_for_a_while() {
+        let (mut ours, mut theirs) = pair();
+        let sending = tokio::spawn(async move {
+            theirs.write_all(&[0; 300_000]).await.unwrap();
+            let mut answer = String::new();
+            theirs.read_to_string(&mut answer).await.map(|_| answer)
+        });
+        let started = Instant::now();
+
+        ours.write_all(b"too much").await.unwrap();
+        ours.shutdown().await.unwrap();
+
+        assert_eq!(sending.await.unwrap().unwrap(), "too much");
+        assert_eq!(started.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_never_ends_is_not_waited_for_long() {
+        let (mut silent, _theirs) = pair();
+        let (mut flooded, mut theirs) = pair();
+        let flooding = tokio::spawn(async move {
+            let mut sent = 0;
+            while let Ok(count) = theirs.write(&[0; 64]).await {
+                sent += count;
+            }
+            sent
+        });
+        let started = Instant::now();
+
+        silent.shutdown().await.unwrap();
+        assert_eq!(started.elapsed(), Duration::from_millis(500));
+        flooded.shutdown().await.unwrap();
+        assert_eq!(started.elapsed(), Duration::from_millis(1000));
+
+        drop(flooded);
+        assert!((1 << 20..=(1 << 20) + 16 * 1024).contains(&flooding.await.unwrap()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_sends_now_and_then_is_not_waited_for_longer() {
+        let (mut ours, mut theirs) = pair();
+        let dripping = tokio::spawn(async move {
+            while theirs.write_all(b"a").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(400)).await;
+            }
+        });
+        let started = Instant::now();
+
+        ours.shutdown().await.unwrap();
+        assert_eq!(started.elapsed(), Duration::from_secs(2));
+
+        drop(ours);
+        dripping.await.unwrap();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -104,6 +105,27 @@ async fn a_head_that_is_too_large_is_431() {
             let _ = socket.write_all(head.as_bytes()).await;
             let answer = rest(socket).await;
             assert!(answer.starts_with("HTTP/1.1 431"), "{bytes}: {answer}");
+        }
+    }
+}
+
+/// Many clients write all that they have before they read anything.
+#[tokio::test]
+async fn who_sends_too_much_and_then_reads_is_told_so() {
+    let body = vec![b'a'; 1_900_000];
+    let head = format!(
+        "POST /auth/register HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let answer = async |server: &Server| {
+        let mut socket = connect(server).await;
+        socket.write_all(head.as_bytes()).await.unwrap();
+        socket.write_all(&body).await.expect("the body is let through");
+        rest(socket).await
+    };
+    for (_home, server) in Home::each(&[]) {
+        for answer in join_all((0..20).map(|_| answer(&server))).await {
+            assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
         }
     }
 }
