@@ -56,7 +56,9 @@ const GET: &str = concat!(
 
 /// A list is cut by the index of its `$which` before anything else; the narrowest comes first.
 /// What belongs to one run, agent or replay belongs to one app, which is looked at afterwards,
-/// lest the database think of walking over that app's deliveries.
+/// lest the database think of walking over that app's deliveries. That the upper end is told twice
+/// is for its estimates: it knows how much is between two times, but not between a pair and a time,
+/// and would walk over the deliveries of all apps in a narrow window.
 macro_rules! list {
     ($which:literal) => {
         concat!(
@@ -68,6 +70,7 @@ macro_rules! list {
                 where ",
             $which,
             " and (d.started_at, d.id) < (coalesce($5, 'infinity'::timestamptz), $6)
+                    and d.started_at <= coalesce($5, 'infinity'::timestamptz)
                     and d.started_at >= coalesce($7, '-infinity'::timestamptz)
                     and ($8::uuid is null or d.run_id = $8)
                     and ($9::uuid is null or d.replay_id = $9)

@@ -15,12 +15,13 @@ use crate::{
     watch::Watch,
 };
 
-/// Two apps with 2,000 runs and 40,000 deliveries each, every run's to an agent of its own. Few of
+/// Four apps with 2,000 runs and 20,000 deliveries each, every run's to an agent of its own. Few of
 /// them failed. One run had 1,000 of them, of which 500 were a replay's, and 500 replays. And many
-/// more apps in which nothing happens.
+/// more apps in which nothing happens. With fewer apps, going through the deliveries of all of them
+/// would be no worse than using an app's index.
 async fn crowd() -> (PostgresStore, Database, AppId) {
     let (store, database) = fresh_store().await;
-    for name in ["Other", "Shop"] {
+    for name in ["Other", "Third", "Fourth", "Shop"] {
         store.create_app(NewApp::new(owner(), name)).await.unwrap();
     }
     sqlx::raw_sql(
@@ -50,9 +51,9 @@ async fn crowd() -> (PostgresStore, Database, AppId) {
             from nexo_runs, generate_series(1, count)
             where message_seq = which or which is null
         $$;
-        select more(null, null, false, 20);
+        select more(null, null, false, 10);
         select more(n * 40, 'E', false, 10) from generate_series(1, 50) n;
-        select more(1, null, false, 480);
+        select more(1, null, false, 490);
         select more(1, null, true, 500);
         insert into nexo_replays (id, app_id, run_id, agent_id, created_at, finished_at)
         select gen_random_uuid(), app_id, id, agent_id, now(), now()
