@@ -38,6 +38,7 @@ pub use auth::{
 };
 pub use cors::Cors;
 pub use error::ApiError;
+pub use input::network_of;
 pub use request::{BodyStream, Request};
 pub use response::{Body, Response};
 pub use routes::{Route, Routes};

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use nexo_http::network_of;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Counts the connections.
@@ -37,8 +38,9 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// The place of a connection from this address, unless it has its share.
+    /// The place of a connection from this address, unless its network has its share.
     pub(super) fn with_address(self, address: IpAddr) -> Option<Taken> {
+        let address = network_of(address);
         let addresses = &self.places.addresses;
         addresses.add(address, self.places.per_address.unwrap_or(usize::MAX)).then(|| Taken {
             address,
@@ -104,6 +106,15 @@ mod tests {
         assert!(places.wait().await.with_address(B).is_some());
         drop(first);
         assert!(places.wait().await.with_address(A).is_some());
+    }
+
+    #[tokio::test]
+    async fn addresses_of_one_customer_share() {
+        let places = Places::new(10, Some(1));
+        let _first = places.wait().await.with_address("2001:db8::1".parse().unwrap()).unwrap();
+
+        assert!(places.wait().await.with_address("2001:db8::2".parse().unwrap()).is_none());
+        assert!(places.wait().await.with_address("2001:db8:0:1::1".parse().unwrap()).is_some());
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ pub(crate) use access::{
     PartnersWith, ReplayAccess, RunAccess, SubscriberAccess, ThreadAccess,
 };
 pub(crate) use body::{Form, JsonBody, is_json};
+pub use client::network_of;
 pub(crate) use client::{Client, network};
 #[cfg(feature = "docs-ui")]
 pub(crate) use query::DocsFile;
