@@ -26,8 +26,8 @@ use axum::{
 use nexo_core::agent::{Handoff, Rejection, Reply, Request, Verifier};
 use tokio::net::TcpListener;
 
-/// Ten long messages.
-const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
+/// Eleven of the longest messages, however they are spelled.
+const MAX_BODY_BYTES: usize = 24 * 1024 * 1024;
 
 #[tokio::main]
 #[expect(clippy::print_stdout, reason = "says where it listens to whoever started it")]

@@ -3,7 +3,7 @@
 //! A server takes an event of 64 KiB and 256 KiB of text in all. The app's timeout bounds
 //! each gap between two events.
 
-use std::{fmt::Display, future::ready};
+use std::fmt::Display;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
@@ -37,17 +37,13 @@ const MAX_DELTA_BYTES: usize = 8 * 1024;
 pub fn events<T: AsRef<str>, E: Display>(
     deltas: impl Stream<Item = Result<T, E>>,
 ) -> impl Stream<Item = Bytes> {
-    let end = stream::once(ready(None));
-    deltas.map(Some).chain(end).scan(false, |has_ended, delta| {
-        if *has_ended {
-            return ready(None);
-        }
-        *has_ended = !matches!(delta, Some(Ok(_)));
-        ready(Some(match delta {
-            Some(Ok(text)) => self::delta(text.as_ref()),
-            Some(Err(why)) => error(&why.to_string()),
-            None => done(),
-        }))
+    stream::unfold(Some(Box::pin(deltas)), async |deltas| {
+        let mut deltas = deltas?;
+        Some(match deltas.next().await {
+            Some(Ok(text)) => (self::delta(text.as_ref()), Some(deltas)),
+            Some(Err(why)) => (error(&why.to_string()), None),
+            None => (done(), None),
+        })
     })
 }
 
@@ -79,9 +75,10 @@ pub fn done() -> Bytes {
 
 /// The end of a reply that failed. The run fails with it; what was said before is kept. The
 /// message is for the people who run the agent: a server keeps it with the delivery, and no
-/// customer sees it.
+/// customer sees it. It is cut at 8 KiB.
 #[must_use]
 pub fn error(message: &str) -> Bytes {
+    let message = &message[..message.floor_char_boundary(MAX_DELTA_BYTES)];
     encode("error", &json!({ "message": message }).to_string())
 }
 
@@ -115,6 +112,21 @@ mod tests {
         let pairs: Vec<_> = events.iter().map(|it| (&*it.name, &*it.data)).collect();
         let error = ("error", r#"{"message":"no\nmore"}"#);
         assert_eq!(pairs, [("delta", r#"{"text":"a"}"#), error]);
+    }
+
+    #[test]
+    fn nothing_is_taken_after_an_error() {
+        let hanging = stream::iter([Err::<&str, _>("out of memory")]).chain(stream::pending());
+
+        assert_eq!(block_on(events(hanging).collect::<Vec<_>>()), [error("out of memory")]);
+    }
+
+    #[test]
+    fn the_longest_error_is_one_event_that_servers_take() {
+        let written = error(&"\u{1f}".repeat(100_000));
+
+        assert_eq!(read(std::slice::from_ref(&written)).len(), 1);
+        assert!(written.len() < 64 * 1024);
     }
 
     #[test]

@@ -33,8 +33,9 @@
 //!
 //! # What an agent should hold to
 //!
-//! - **The host bounds the body's size**, before it is read. 1 MiB is plenty for talk; the
-//!   most that a server sends are eleven messages of 256 KiB of text each.
+//! - **The host bounds the body's size**, before it is read. 1 MiB is plenty for talk. The most
+//!   that a server sends by default are eleven messages of 256 KiB of text and 64 KiB of JSON
+//!   each, before escaping.
 //! - **The same can be asked twice**: after a retry, a takeover by another server, or by
 //!   hand. [`Request::id`] is the same then. What an agent does beside talking, such as an
 //!   order, it should do once for each id; a reply it gives every time. With

@@ -44,7 +44,8 @@ pub struct Payload {
     pub thread: PayloadThread,
     /// The message to answer.
     pub message: PayloadMessage,
-    /// The newest ten messages of the thread, oldest first. The one to answer is among them.
+    /// The newest messages of the thread, ten by default, oldest first. The one to answer is among
+    /// them if it is that new. There are none if somebody only tests the agent.
     #[serde(rename = "history_tail", default)]
     pub history: Vec<Said>,
     /// When the payload was made.

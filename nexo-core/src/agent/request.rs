@@ -23,7 +23,8 @@ pub struct Request {
     /// What is asked.
     pub payload: Payload,
     /// The `webhook-id`, which is the run's id: the same whenever the same is asked. It is
-    /// covered by the signature; `None` if the request had only the plain one.
+    /// covered by the signature; `None` if the request had only the plain one. Of a request
+    /// that was read [unverified](Self::unverified), it is whatever the header says.
     pub id: Option<String>,
     /// The `X-Delivery-Id`: new with every request. Like all that follows, it is not signed:
     /// good for a log, not for a decision.
@@ -102,7 +103,7 @@ impl Request {
     }
 
     /// Where the reply goes if it comes later. `None` if there is no run to reply to: in a
-    /// replay, whose id is not that of a run, and without an id that was signed.
+    /// replay, whose id is not that of a run, and without an [id](Self::id).
     #[must_use]
     pub fn late_reply(&self) -> Option<LateReply> {
         let run = self.id.as_deref()?.parse().ok()?;

@@ -48,7 +48,8 @@ pub struct Turn {
     pub thread: Thread,
     /// The message to answer.
     pub message: Message,
-    /// The newest messages in rising order of `seq`, the one to answer among them.
+    /// The newest messages in rising order of `seq`, the one to answer among them if it is that
+    /// new; none in a sample.
     pub history: Vec<Message>,
     /// What it is asked for.
     pub purpose: Purpose,

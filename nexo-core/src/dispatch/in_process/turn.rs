@@ -13,7 +13,7 @@ use super::Turn;
 ///
 /// async fn concierge(turn: LiveTurn) -> Result<(), BoxError> {
 ///     turn.say("Let me see. ").await;
-///     let before = turn.history.len() - 1;
+///     let before = turn.message.seq - 1;
 ///     turn.say(format!("We have exchanged {before} messages before.")).await;
 ///     Ok(())
 /// }
