@@ -44,7 +44,7 @@ const LINGER_SECONDS: u64 = 5;
 /// The agent: any `async fn`. What it says is streamed as it says it.
 async fn concierge(turn: LiveTurn) -> Result<String, BoxError> {
     turn.say("One moment. ").await;
-    let before = turn.history.len() - 1;
+    let before = turn.message.seq - 1;
     Ok(format!("You said “{}”, after {before} messages of ours.", turn.text()))
 }
 

@@ -21,7 +21,9 @@
 
 mod sessions;
 
-use std::{env, error::Error, fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    env, error::Error, fs, future::IntoFuture, io, path::PathBuf, sync::Arc, time::Duration,
+};
 
 use axum::{
     Router,
@@ -32,19 +34,22 @@ use axum::{
     routing::get,
     serve::ListenerExt,
 };
+use futures::FutureExt;
 use nexo_core::{BoxError, KeyRing, LiveTurn, Nexo};
 use nexo_http::Api;
 use nexo_store_sqlite::SqliteStore;
 use sessions::Sessions;
-use tokio::{net::TcpListener, signal::unix};
+use tokio::{net::TcpListener, signal::unix, sync::oneshot, time::sleep};
 
 /// How long runs under way may take to end when the service is told to.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long connections may stay open after that.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// The agent: any `async fn`. What it says is streamed as it says it.
 async fn concierge(turn: LiveTurn) -> Result<String, BoxError> {
     turn.say("One moment. ").await;
-    let before = turn.history.len() - 1;
+    let before = turn.message.seq - 1;
     Ok(format!("You said “{}”, after {before} messages of ours.", turn.text()))
 }
 
@@ -63,13 +68,30 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let port = env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     println!("embed-axum listens on port {}", listener.local_addr()?.port());
+    serve(nexo, listener).await?;
+    store.close().await;
+    Ok(())
+}
+
+/// Serves until it is told to end, and a little longer.
+async fn serve(nexo: Nexo, listener: TcpListener) -> io::Result<()> {
     // Deltas are small writes, which must not wait for each other.
     let listener = listener.tap_io(|socket| {
         let _ = socket.set_nodelay(true);
     });
-    axum::serve(listener, routes(&nexo)).with_graceful_shutdown(ended(nexo)).await?;
-    store.close().await;
-    Ok(())
+    let routes = routes(&nexo);
+    let (end, is_over) = oneshot::channel();
+    let ended = async move {
+        ended(nexo).await;
+        let _ = end.send(());
+    };
+    let served = axum::serve(listener, routes).with_graceful_shutdown(ended).into_future();
+    // axum itself waits for ever for a client that says half of something, or reads nothing.
+    let given_up = is_over.then(async |_| sleep(LINGER).await);
+    tokio::select! {
+        served = served => served,
+        () = given_up => Ok(()),
+    }
 }
 
 /// The service's own routes, and Nexo's below `/chat`. All of it is behind the same middleware,
