@@ -23,6 +23,13 @@ const FRAMEWORKS: &[(&str, Framework)] = &[
     ("actix", Framework::Actix),
 ];
 
+/// Told to those who ask for one that it was built without.
+const OTHER_FRAMEWORKS: &str = if cfg!(all(feature = "axum", feature = "actix")) {
+    ""
+} else {
+    " (what a server can speak is chosen when it is built: features `axum`, `actix`)"
+};
+
 /// How the server is reached.
 pub(crate) struct Listen {
     pub(crate) framework: Framework,
@@ -45,7 +52,7 @@ impl Listen {
         let trust_forwarded_for = reader.switch("TRUST_FORWARDED_FOR", false);
         let per_address = reader.number("MAX_CONNECTIONS_PER_ADDRESS", 1_024, 1, 1_000_000);
         Self {
-            framework: reader.choice("HTTP_FRAMEWORK", FRAMEWORKS),
+            framework: reader.choice_with("HTTP_FRAMEWORK", FRAMEWORKS, OTHER_FRAMEWORKS),
             host: reader.text("HOST", "127.0.0.1"),
             port: reader.number("PORT", 8_000, 0, u16::MAX),
             header_timeout: seconds(reader, "HEADER_TIMEOUT_SECONDS", 10, 1),

@@ -115,12 +115,22 @@ impl<'a> Reader<'a> {
 
     /// One of several words, in any case; the first is the default.
     pub(super) fn choice<T: Copy>(&mut self, name: &'static str, choices: &[(&str, T)]) -> T {
+        self.choice_with(name, choices, "")
+    }
+
+    /// One of several words, and a note for those who ask for another.
+    pub(super) fn choice_with<T: Copy>(
+        &mut self,
+        name: &'static str,
+        choices: &[(&str, T)],
+        note: &str,
+    ) -> T {
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
         let parse = |text: &str| {
             let found = choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
             found.map(|(_, value)| *value)
         };
-        let value = self.parsed(name, &words.join(", "), parse);
+        let value = self.parsed(name, &(words.join(", ") + note), parse);
         self.show_default(name, words[0]);
         value.unwrap_or(choices[0].1)
     }
