@@ -174,7 +174,8 @@ pub enum AgentEvent {
     Reply {
         /// The text.
         text: String,
-        /// What the agent wants to be kept with it.
+        /// What the agent says about it. It is not stored with the message; what was sent and
+        /// received has it, where there is such a record.
         metadata: Option<JsonObject>,
     },
     /// The answer broke off without saying that it was complete. The last event but the delivery.

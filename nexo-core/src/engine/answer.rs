@@ -21,6 +21,9 @@ use crate::{
 /// more. It need not wait for anything to do so.
 const HANGING_UP: Duration = Duration::from_millis(100);
 
+/// As good as never, and still a time that can be reckoned with.
+const FAR_AWAY: Duration = Duration::from_secs(365 * 24 * 3_600);
+
 /// What has come from the agent so far.
 #[derive(Default)]
 pub(super) struct Answer {
@@ -29,8 +32,8 @@ pub(super) struct Answer {
     spoken: bool,
     truncated: bool,
     pending: bool,
-    failure: Option<Failure>,
-    halt: Option<Halt>,
+    pub(super) failure: Option<Failure>,
+    pub(super) halt: Option<Halt>,
     first_delta_at: Option<Timestamp>,
     pub(super) deliveries: Vec<Delivery>,
 }
@@ -57,16 +60,17 @@ pub(super) enum Outcome {
 }
 
 impl Answer {
-    /// What the agent of a turn answers. A dispatcher that panics has failed.
+    /// What the agent of a turn answers in that time. A dispatcher that panics has failed.
     pub(super) async fn heard(
         inner: &Inner,
         turn: Arc<Turn>,
         route: &Route,
+        time: Duration,
         publisher: &Publisher,
         reins: &mut Reins,
     ) -> Self {
         let mut answer = Self::default();
-        let asking = answer.ask(inner, turn, route, publisher, reins);
+        let asking = answer.ask(inner, turn, route, time, publisher, reins);
         if AssertUnwindSafe(asking).catch_unwind().await.is_err() {
             error!("the dispatcher panicked");
             answer.fail(FailureKind::Internal, "the dispatcher panicked");
@@ -80,6 +84,7 @@ impl Answer {
         inner: &Inner,
         mut turn: Arc<Turn>,
         route: &Route,
+        time: Duration,
         publisher: &Publisher,
         reins: &mut Reins,
     ) {
@@ -87,7 +92,10 @@ impl Answer {
             let detail = format!("there is no dispatcher for agents of kind `{}`", route.kind);
             return self.fail(FailureKind::AgentUnavailable, detail);
         };
-        let deadline = Instant::now() + inner.settings.deadline;
+        if time.is_zero() {
+            return self.fail(FailureKind::RunExpired, "the deadline passed");
+        }
+        let deadline = Instant::now() + time.min(FAR_AWAY);
         for retry in 0..=turn.config.retries {
             self.failure = None;
             let entered = timeout_at(deadline, inner.gates.enter(turn.agent.id));

@@ -44,7 +44,7 @@ async fn look(inner: &Arc<Inner>) -> Result<()> {
 async fn claim(inner: &Arc<Inner>) -> Result<bool> {
     let room = MAX_CARRIED.saturating_sub(inner.carried.count());
     let limit = u32::try_from(room).map_or(CLAIM_AT_ONCE, |room| room.min(CLAIM_AT_ONCE));
-    if limit == 0 || inner.draining.is_cancelled() {
+    if limit == 0 {
         return Ok(false);
     }
     let claim = ClaimRuns {
@@ -55,6 +55,10 @@ async fn claim(inner: &Arc<Inner>) -> Result<bool> {
         deadline: inner.settings.deadline,
     };
     let taking = inner.taking.lock().await;
+    // Asked under the lock, since a server that shuts down waits for it once.
+    if inner.draining.is_cancelled() {
+        return Ok(false);
+    }
     let begun = inner.store.claim_runs(claim).await?;
     let is_full = begun.len() == usize::try_from(limit).unwrap_or(usize::MAX);
     for start in begun {

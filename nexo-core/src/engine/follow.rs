@@ -50,14 +50,37 @@ impl Inner {
     /// Asks how those runs stand of which there may be news.
     async fn look(&self) -> Result<()> {
         for known in self.mirrors.take_due().chunks(MAX_RUNS) {
-            let followed = self.store.follow_runs(known, MAX_BYTES).await?;
-            self.mirrors.end_missing(known, &followed);
-            for FollowedRun { run, segments } in followed {
-                if run.state.is_terminal() {
-                    self.conclude(run).await?;
-                } else {
-                    self.mirrors.show(&FollowedRun { run, segments });
+            match self.look_at(known).await {
+                Err(error) if !error.is_passing() => self.look_at_each(known).await?,
+                looked => looked?,
+            }
+        }
+        Ok(())
+    }
+
+    /// One by one, where one of them can't be read: the others are shown all the same, and those
+    /// who watch it are told that there is nothing more to see here.
+    async fn look_at_each(&self, known: &[FollowRun]) -> Result<()> {
+        for one in known.chunks(1) {
+            match self.look_at(one).await {
+                Err(error) if !error.is_passing() => {
+                    warn!(%error, "run {} can't be read", one[0].run);
+                    drop(self.mirrors.take(one[0].run));
                 }
+                looked => looked?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn look_at(&self, known: &[FollowRun]) -> Result<()> {
+        let followed = self.store.follow_runs(known, MAX_BYTES).await?;
+        self.mirrors.end_missing(known, &followed);
+        for FollowedRun { run, segments } in followed {
+            if run.state.is_terminal() {
+                self.conclude(run).await?;
+            } else {
+                self.mirrors.show(&FollowedRun { run, segments });
             }
         }
         Ok(())

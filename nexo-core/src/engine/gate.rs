@@ -53,13 +53,14 @@ impl Gates {
     /// Waits for room to call an agent, if the agent may be called at all.
     pub(super) async fn enter(&self, agent: AgentId) -> Result<Pass, Failure> {
         let gate = self.gate(agent);
-        let admission = lock(&gate.circuit).admit(Instant::now());
-        if admission == Admission::Refused {
-            return Err(unavailable("the agent was not to be reached, and is left alone for now"));
-        }
+        let mut admission = gate.admit()?;
         let room = timeout(PATIENCE, Arc::clone(&gate.room).acquire_owned()).await;
         let room = room.map_err(|_| unavailable("too many calls of the agent are under way"))?;
         let room = room.expect("a gate's room is never closed");
+        if admission == Admission::Granted {
+            // Those that were waited for may have found the agent out.
+            admission = gate.admit()?;
+        }
         Ok(Pass { agent, gate, admission, _room: room })
     }
 
@@ -76,6 +77,17 @@ impl Gates {
             Arc::new(Gate { room, circuit: Mutex::default() })
         };
         Arc::clone(lock(&self.gates).entry(agent).or_insert_with(new))
+    }
+}
+
+impl Gate {
+    fn admit(&self) -> Result<Admission, Failure> {
+        match lock(&self.circuit).admit(Instant::now()) {
+            Admission::Refused => {
+                Err(unavailable("the agent was not to be reached, and is left alone for now"))
+            }
+            admission => Ok(admission),
+        }
     }
 }
 
@@ -100,7 +112,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use std::{collections::HashSet, pin::pin};
+
+    use futures::FutureExt;
 
     use super::*;
 
@@ -141,6 +155,20 @@ mod tests {
         assert!(gates.enter(agent).await.is_err(), "one tries, the others wait for it");
         probe.note(None);
         assert!(gates.enter(agent).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_waited_for_room_is_not_put_to_an_agent_that_is_out_by_then() {
+        let gates = Gates::new(1);
+        let agent = AgentId::new();
+        let held = gates.enter(agent).await.unwrap();
+        let mut waiting = pin!(gates.enter(agent));
+        assert!((&mut waiting).now_or_never().is_none());
+
+        (0..20).for_each(|_| held.note(Some(&outage())));
+        drop(held);
+
+        assert_eq!(waiting.await.unwrap_err().kind, FailureKind::AgentUnavailable);
     }
 
     #[tokio::test(start_paused = true)]

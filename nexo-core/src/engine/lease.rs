@@ -8,7 +8,7 @@ use std::{
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
-use super::{Engine, Inner, attend, carried::Halt, record};
+use super::{Engine, Inner, attend, record};
 use crate::{Error, Result, SweepRuns};
 
 const BEAT_EVERY: Duration = Duration::from_secs(3);
@@ -65,7 +65,7 @@ async fn keep_beating(inner: Weak<Inner>) {
             Err(error) => warn!(%error, "the store did not take the server's sign of life"),
         }
         if heard.elapsed() >= DEAFNESS {
-            inner.carried.halt_all(Halt::Lost);
+            inner.carried.lose_all();
         }
     }
 }

@@ -26,7 +26,7 @@ pub(crate) use routing::WEBHOOK;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use ask::{Answering, Wish};
-use carried::{Carried, Halt};
+use carried::Carried;
 use follow::Mirrors;
 use gate::Gates;
 use tokio::{
@@ -312,9 +312,9 @@ impl Engine {
     pub async fn shutdown(&self, grace: Duration) {
         self.inner.draining.cancel();
         self.inner.tasks.close();
-        if tokio::time::timeout(grace, self.inner.tasks.wait()).await.is_err() {
-            self.inner.carried.halt_all(Halt::HandBack);
-            let stopped = tokio::time::timeout(STOPPING_PATIENCE, self.inner.tasks.wait());
+        if tokio::time::timeout(grace, self.inner.at_rest()).await.is_err() {
+            self.inner.carried.hand_back_all();
+            let stopped = tokio::time::timeout(STOPPING_PATIENCE, self.inner.at_rest());
             if stopped.await.is_err() {
                 tracing::warn!("some runs could not be handed back; others take them over");
             }
@@ -329,10 +329,12 @@ impl Engine {
 
 impl Inner {
     /// The run is known to the hub before it is to the store, so that whoever joins it finds
-    /// it there.
+    /// it there. Until its first attempt begins, it is in none: one that is queued may be claimed
+    /// here while the store's answer is still on its way, and the claim's log must not be taken
+    /// for the wish's.
     async fn begin(self: Arc<Self>, scope: &Scope, wish: Wish) -> Result<Once<Answering>> {
         let run = RunId::new();
-        let publisher = self.hub.open(run, 1);
+        let wished = self.hub.open(run, 0);
         let (app, thread) = (wish.app, wish.thread);
         let start = StartRun {
             run,
@@ -354,6 +356,7 @@ impl Inner {
         let watch = match started {
             StartedRun::Started(start) => {
                 self.tell_of(&start.run);
+                let publisher = self.hub.open(run, start.run.attempt);
                 let watch = publisher.watch();
                 self.carry(*start, publisher);
                 watch
@@ -363,7 +366,7 @@ impl Inner {
                 self.news.notify_one();
                 if standing.id == run {
                     self.tell_of(&standing);
-                    let mirror = publisher.leave();
+                    let mirror = wished.leave();
                     mirror.follow(standing.attempt);
                     self.mirrors.add(mirror);
                 }
@@ -371,6 +374,13 @@ impl Inner {
             }
         };
         Ok(Once { made: (said, watch), replayed })
+    }
+
+    /// Waits until nothing is under way, nor about to be: runs that are being claimed are carried
+    /// by the time that the claim lets go.
+    async fn at_rest(&self) {
+        drop(self.taking.lock().await);
+        self.tasks.wait().await;
     }
 
     /// Lets everybody know that a run stands elsewhere than before.
@@ -392,8 +402,8 @@ impl Inner {
     fn carry(self: &Arc<Self>, start: RunStart, publisher: crate::hub::Publisher) {
         let publisher = publisher.recorded(&self.unstored, start.run.app, start.run.thread);
         let reins = self.carried.take(start.run.id);
-        let turn = Arc::new(Turn::from(start));
-        let carried = turn::drive(Arc::clone(self), turn, publisher, reins);
+        let (time, turn) = (start.time_left, Arc::new(Turn::from(start)));
+        let carried = turn::drive(Arc::clone(self), turn, time, publisher, reins);
         self.tasks.spawn_on(carried, &self.handle);
     }
 }

@@ -102,8 +102,9 @@ impl Inner {
         let id = RunId::from_uuid(replay.as_uuid());
         let (publisher, mut reins) = (self.hub.open(id, 1), self.carried.take(id));
         let (created_at, route) = (SystemClock.now(), route(&turn));
+        let time = self.settings.deadline;
         let mut answer =
-            Answer::heard(self, Arc::clone(&turn), &route, &publisher, &mut reins).await;
+            Answer::heard(self, Arc::clone(&turn), &route, time, &publisher, &mut reins).await;
         let deliveries = std::mem::take(&mut answer.deliveries);
         record_patiently(self, record(self, deliveries).await).await;
         let ended = Replay {

@@ -1,15 +1,14 @@
 //! Sending a delivery again: the same bytes, to see what the agent says to them now.
 
-use std::{pin::pin, sync::Arc};
+use std::sync::Arc;
 
-use futures::StreamExt;
-use tokio::time::timeout;
-
-use super::{Engine, Inner, routing::WEBHOOK};
-use crate::{
-    AgentEvent, AgentStream, AppId, Delivery, DeliveryId, Dispatcher, Error, Failure, FailureKind,
-    Purpose, Result, RunId, Scope, Turn,
+use super::{
+    Engine, Inner,
+    answer::Answer,
+    deliveries::{record, record_patiently},
+    routing::{Route, WEBHOOK},
 };
+use crate::{AppId, Delivery, DeliveryId, Error, Failure, Purpose, Result, RunId, Scope, Turn};
 
 impl Engine {
     /// Sends the body of a delivery again, byte for byte, to where its agent is called now. It
@@ -32,6 +31,8 @@ impl Engine {
         let agent = Some(delivery.agent);
         let mut turn = self.inner.turn_of(scope, app, delivery.run, agent).await?;
         turn.run.attempt = delivery.attempt;
+        // Whoever sends again looks at what comes of it, and may do so once more.
+        turn.config.retries = 0;
         turn.purpose = Purpose::Resend(Arc::new(delivery));
         let inner = Arc::clone(&self.inner);
         self.see_through(async move { inner.send(turn).await }).await
@@ -41,39 +42,21 @@ impl Engine {
 impl Inner {
     /// Sends what a turn says, and keeps what comes back, whatever the app's mode is by now:
     /// bytes were only ever sent to agents that are called over HTTP.
+    ///
+    /// It is no run, but takes its share of what the server can carry like one, and is told to
+    /// stop like one. What was sent by then is kept all the same.
     async fn send(&self, turn: Turn) -> Result<Delivery> {
-        let Some(dispatcher) = self.dispatchers.get(WEBHOOK) else {
-            let detail = "agents are not called over HTTP here";
-            return Err(Error::NotSent(Failure::new(FailureKind::AgentUnavailable, detail)));
-        };
-        // It is no run, but is told to stop like one when the server shuts down.
-        let mut reins = self.carried.take(RunId::new());
-        let sent = timeout(self.settings.deadline, self.send_by(dispatcher, turn));
-        let Ok(Ok(delivery)) = reins.unless_halted(pin!(sent)).await else {
-            return Err(Error::Unavailable("the answer was not waited for".into()));
-        };
-        let delivery = delivery?;
-        self.store.record_delivery(delivery.clone()).await?;
-        Ok(delivery)
-    }
-
-    async fn send_by(&self, dispatcher: &Arc<dyn Dispatcher>, turn: Turn) -> Result<Delivery> {
-        let pass = self.gates.enter(turn.agent.id).await.map_err(Error::NotSent)?;
-        let (delivery, failure) = hear_out(dispatcher.dispatch(Arc::new(turn))).await;
-        pass.note(failure.as_ref());
-        delivery.ok_or_else(|| Error::NotSent(failure.unwrap_or_else(Failure::internal)))
-    }
-}
-
-/// What was sent and came back, whatever it means, and what went wrong.
-async fn hear_out(mut events: AgentStream) -> (Option<Delivery>, Option<Failure>) {
-    let (mut sent, mut failure) = (None, None);
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(AgentEvent::Delivery(delivery)) => sent = Some(*delivery),
-            Ok(_) => {}
-            Err(refused) => failure = Some(refused),
+        let id = RunId::new();
+        let (publisher, mut reins) = (self.hub.open(id, 1), self.carried.take(id));
+        let (turn, route) = (Arc::new(turn), Route { kind: WEBHOOK.to_owned(), reason: None });
+        let time = self.settings.deadline;
+        let answer = Answer::heard(self, turn, &route, time, &publisher, &mut reins).await;
+        let sent = answer.deliveries.last().cloned();
+        record_patiently(self, record(self, answer.deliveries).await).await;
+        match (sent, answer.halt) {
+            (_, Some(_)) => Err(Error::Unavailable("the answer was not waited for".into())),
+            (Some(delivery), None) => Ok(delivery),
+            (None, None) => Err(Error::NotSent(answer.failure.unwrap_or_else(Failure::internal))),
         }
     }
-    (sent, failure)
 }

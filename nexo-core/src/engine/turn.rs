@@ -32,11 +32,12 @@ const MAX_FINISH_PAUSE: Duration = Duration::from_secs(4);
 pub(super) async fn drive(
     inner: Arc<Inner>,
     turn: Arc<Turn>,
+    time: Duration,
     publisher: Publisher,
     mut reins: Reins,
 ) {
     let span = info_span!("run", run.id = %turn.run.id, app.id = %turn.app.id);
-    let carried = carry(&inner, &turn, &publisher, &mut reins).instrument(span.clone());
+    let carried = carry(&inner, &turn, time, &publisher, &mut reins).instrument(span.clone());
     let (end, unrecorded) = AssertUnwindSafe(carried).catch_unwind().await.unwrap_or_else(|_| {
         span.in_scope(|| error!("the run panicked"));
         let failure = Some(Failure::new(FailureKind::Internal, "the run panicked"));
@@ -55,6 +56,7 @@ pub(super) async fn drive(
 async fn carry(
     inner: &Inner,
     turn: &Arc<Turn>,
+    time: Duration,
     publisher: &Publisher,
     reins: &mut Reins,
 ) -> (Option<RunEnd>, Vec<Delivery>) {
@@ -64,7 +66,7 @@ async fn carry(
     let mut answer = if is_begun_too_often(turn) {
         Answer::failed(FailureKind::RunInterrupted, "its server was lost while it ran")
     } else {
-        Answer::heard(inner, Arc::clone(turn), &route, publisher, reins).await
+        Answer::heard(inner, Arc::clone(turn), &route, time, publisher, reins).await
     };
     let deliveries = std::mem::take(&mut answer.deliveries);
     let outcome = answer.outcome(turn, &route);

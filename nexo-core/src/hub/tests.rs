@@ -77,6 +77,27 @@ async fn early_and_late_watchers_see_the_same() {
 }
 
 #[tokio::test]
+async fn a_run_that_begins_before_its_wish_is_answered_is_heard() {
+    let hub = Hub::default();
+    let wished = hub.open(RunId::new(), 0);
+    let mut early = wished.watch();
+    let claimed = hub.open(wished.run, 1);
+
+    let mirror = wished.leave();
+    mirror.follow(0);
+    let is_wanted = mirror.is_wanted();
+    drop(mirror);
+    claimed.publish(delta("a"));
+    let first = ready(&mut early).await;
+    claimed.end(well());
+
+    assert!(!is_wanted);
+    assert!(matches!(&first[..], [RunEvent::Delta(text)] if &**text == "a"), "{first:?}");
+    assert_eq!(seen(&mut hub.watch(claimed.run).0).await.text, "a");
+    assert!(matches!(&ready(&mut early).await[..], [RunEvent::End(_)]));
+}
+
+#[tokio::test]
 async fn a_closed_log_ends_its_watchers_and_is_forgotten() {
     let hub = Hub::default();
     let publisher = hub.open(RunId::new(), 1);

@@ -305,6 +305,12 @@ impl Run {
         let began = self.attempt > 0;
         began && self.deadline_at <= now
     }
+
+    /// How much time a run that has begun has before it expires.
+    #[must_use]
+    pub fn time_left(&self, now: Timestamp) -> Duration {
+        self.deadline_at.since(now)
+    }
 }
 
 /// Who answers a run.
@@ -510,6 +516,8 @@ pub struct RunStart {
     pub message: Message,
     /// The newest messages in rising order of `seq`, the answered one among them if it is that new.
     pub history: Vec<Message>,
+    /// How much of its time is left, by the store's clock ([`Run::time_left`]).
+    pub time_left: Duration,
 }
 
 /// What an agent said, as it will be stored.

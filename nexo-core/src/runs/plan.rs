@@ -5,10 +5,13 @@
 use super::{Run, RunState, StartRun, Stop};
 use crate::{AppConfig, RunId, Timestamp};
 
+/// The most runs of a thread that have not ended: each wish looks at all of them.
+const MAX_STANDING: usize = 1_000;
+
 /// What happens to a wish while the thread is busy with an older message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Overlap {
-    /// It waits for its turn.
+    /// It waits for its turn. Where a thousand runs stand already, it is refused.
     #[default]
     Queue,
     /// It is refused.
@@ -130,8 +133,8 @@ impl StartRun {
             return later.map_or(Step::Start, |later| Step::Queue(Some(later))).into();
         }
         match self.overlap.unwrap_or(config.overlap) {
-            Overlap::Queue => Step::Queue(None).into(),
-            Overlap::Reject => Step::Refuse.into(),
+            Overlap::Queue if standing.len() < MAX_STANDING => Step::Queue(None).into(),
+            Overlap::Queue | Overlap::Reject => Step::Refuse.into(),
             overlap => replace(standing, overlap.stop(), later),
         }
     }

@@ -42,6 +42,24 @@ async fn a_busy_thread_may_refuse() {
     assert!(matches!(refused, Err(Error::RunActive(_))));
 }
 
+/// Each wish looks at all of them.
+#[tokio::test(start_paused = true)]
+async fn a_thread_has_only_so_many_runs_that_wait() {
+    let stage = Stage::new().await;
+    let _silent = stage.agent.answer();
+    let mut watched = Vec::new();
+    for number in 0..1_000 {
+        watched.push(stage.ask(&number.to_string(), RunOptions::default()).await.unwrap());
+    }
+
+    let refused = stage.ask("one more", RunOptions::default()).await;
+    let in_their_place = stage.ask("stop", overlap(Overlap::Interrupt)).await;
+
+    assert!(matches!(refused, Err(Error::RunActive(thread)) if thread == stage.thread));
+    assert!(in_their_place.is_ok());
+    assert_eq!(stage.run(watched[999].run()).await.state, RunState::Superseded);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_interrupted_answer_is_kept_as_far_as_it_came() {
     let stage = Stage::new().await;

@@ -94,7 +94,9 @@ async fn an_agent_that_is_out_is_sent_nothing_again() {
 async fn a_server_that_shuts_down_does_not_wait_for_an_answer() {
     let stage = Stage::new().await;
     let sent = stage.delivered().await;
-    let _silent = stage.agent.answer();
+    let again = Delivery { id: DeliveryId::new(), repeats: Some(sent.id), ..sent.clone() };
+    let slow = stage.agent.answer();
+    slow.unbounded_send(Ok(AgentEvent::Delivery(Box::new(again)))).unwrap();
     let (engine, scope, app) = (stage.nexo.engine().clone(), stage.scope.clone(), stage.app);
     let id = sent.id;
     let resending = tokio::spawn(async move { engine.resend(&scope, app, id).await });
@@ -105,5 +107,6 @@ async fn a_server_that_shuts_down_does_not_wait_for_an_answer() {
     stage.nexo.engine().shutdown(Duration::ZERO).await;
 
     assert!(matches!(resending.await.unwrap(), Err(Error::Unavailable(_))));
+    assert_eq!(stage.kept().await, 2, "it was sent all the same");
     assert!(matches!(stage.resend(&sent).await, Err(Error::Unavailable(_))));
 }

@@ -50,6 +50,22 @@ async fn a_run_whose_server_is_gone_is_taken_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_that_is_taken_over_has_the_rest_of_its_time() {
+    let stage = Stage::new().await;
+    stage.say("hello").await;
+    let run = stage.left_behind().await;
+    let _silent = stage.agent.answer();
+    stage.nexo.engine().sign_on().await.unwrap();
+
+    stage.pass(30).await;
+    let begun = stage.run(run).await;
+    assert_eq!((begun.state, begun.attempt), (RunState::Running, 2));
+    stage.pass(571).await;
+
+    assert_eq!(stage.run(run).await.state, RunState::Expired);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_with_the_store_to_itself_takes_over_at_once() {
     let stage = Stage::new().await;
     stage.say("hello").await;

@@ -30,7 +30,7 @@ macro_rules! start_columns {
             thread_columns!($thread),
             ", ",
             message_columns!("m"),
-            ", history.messages"
+            ", history.messages, now()"
         )
     };
 }
@@ -93,7 +93,8 @@ impl PostgresStore {
             return Err(Error::Corrupt("answered message"));
         }
         let (message, history) = (read_message(columns)?, read_history(thread.id, columns)?);
-        Ok(RunStart { run, app, agent, thread, message, history })
+        let time_left = run.time_left(columns.time()?);
+        Ok(RunStart { run, app, agent, thread, message, history, time_left })
     }
 }
 

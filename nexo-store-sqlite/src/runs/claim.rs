@@ -110,5 +110,6 @@ pub(super) async fn tell(
 ) -> error::Result<RunStart> {
     let agent = agents::get(tx.connection, tx.keys, app.id, run.agent).await?;
     let history = messages::newest(tx.connection, thread.id, history).await?;
-    Ok(RunStart { run, app, agent, thread, message, history })
+    let time_left = run.time_left(tx.now);
+    Ok(RunStart { run, app, agent, thread, message, history, time_left })
 }

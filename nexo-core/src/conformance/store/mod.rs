@@ -233,6 +233,7 @@ suite! { $
         runs_of_a_server_that_never_beat_are_queued_again,
         runs_of_a_server_that_fell_silent_are_queued_again,
         a_run_that_was_taken_over_begins_again_elsewhere,
+        a_new_attempt_gives_a_run_no_new_time,
         runs_of_this_and_of_live_servers_are_left_alone,
         a_run_that_its_own_server_does_not_carry_is_queued_again,
         runs_that_a_server_carries_are_left_alone,

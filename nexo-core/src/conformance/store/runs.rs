@@ -37,6 +37,7 @@ pub(super) async fn a_run_answers_the_newest_user_message(store: Arc<dyn Store>)
     assert_eq!((run.reply, run.finished_at, run.first_delta_at), (None, None, None));
     assert!(run.failure.is_none());
     assert_eq!(run.deadline_at, run.created_at.plus(Duration::from_secs(90)));
+    assert_eq!(start.time_left, Duration::from_secs(90));
     assert_eq!((start.app, start.message), (room.app.clone(), asked));
     assert_eq!((start.agent.id, start.thread.id), (room.app.default_agent, room.thread.id));
     assert_eq!(room.run(run.id).await, *run);

@@ -69,11 +69,26 @@ pub(super) async fn a_run_that_was_taken_over_begins_again_elsewhere(store: Arc<
     assert_eq!((again.run.attempt, again.run.fence), (2, run.fence + 1));
     assert_eq!((again.run.server, again.run.available_at), (Some(wish.server), None));
     assert_eq!((again.run.deadline_at, again.run.created_at), (run.deadline_at, run.created_at));
+    assert!(!again.time_left.is_zero() && again.time_left <= first.time_left);
     assert_eq!((&again.message, &again.history), (&first.message, &first.history));
     assert_eq!((&again.app, &again.agent), (&first.app, &first.agent));
     assert_fails!(store.finish_run(completed(run, "zombie")).await, Error::Fenced);
     store.finish_run(completed(&again.run, "Hi")).await.unwrap();
     assert_eq!(room.messages().await.len(), 2);
+}
+
+pub(super) async fn a_new_attempt_gives_a_run_no_new_time(store: Arc<dyn Store>) {
+    let room = Room::new(&store).await;
+    room.say("hello").await;
+    let wish = StartRun { deadline: Duration::ZERO, ..room.start() };
+    let first = started(store.start_run(&Scope::Everything, wish).await);
+    store.hand_back_run(first.run.id, first.run.fence).await.unwrap();
+
+    let again = store.claim_runs(claim(10)).await.unwrap().remove(0);
+
+    assert_eq!((again.run.id, again.run.attempt), (first.run.id, 2));
+    assert_eq!(again.run.deadline_at, first.run.deadline_at);
+    assert_eq!((first.time_left, again.time_left), (Duration::ZERO, Duration::ZERO));
 }
 
 pub(super) async fn runs_of_this_and_of_live_servers_are_left_alone(store: Arc<dyn Store>) {

@@ -79,7 +79,8 @@ where
 pub struct Answer {
     /// The text, if there is more to say. An empty text is a reply as well, nothing is none.
     pub text: Option<String>,
-    /// What is to be told with a reply that comes in one piece.
+    /// What there is to know about a reply that comes in one piece: it goes to whoever dispatched
+    /// the turn ([`AgentEvent::Reply`](crate::AgentEvent::Reply)), and is not stored.
     pub metadata: Option<JsonObject>,
 }
 

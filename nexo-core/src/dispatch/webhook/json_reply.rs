@@ -49,8 +49,8 @@ fn reply_text(json: &str) -> Result<String, Failure> {
     }
 }
 
-/// The reply is worth more than what is kept beside it: metadata that no store could keep is
-/// left out.
+/// The reply is worth more than what is said about it: metadata that is no object, or that no
+/// store could keep if somebody wanted it to, is left out.
 fn usable_metadata(json: &str) -> Option<JsonObject> {
     let members: Map<String, Value> = serde_json::from_str(json).ok()?;
     let usable = !Value::Object(members).to_string().contains("\\u0000");

@@ -165,6 +165,7 @@ impl State {
             thread: row.thread.clone(),
             message: said.ok_or(Error::Corrupt("answered message"))?.clone(),
             history: row.newest(None, claim.history).to_vec(),
+            time_left: run.time_left(now),
             run,
         };
         start.run = self.put_run(start.run);
