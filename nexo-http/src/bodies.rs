@@ -75,6 +75,9 @@ impl Bodies {
             }
             bytes.extend_from_slice(&piece);
         }
+        // One that did not say how long it is, had to have room for the longest.
+        let spare = size.min(self.limit).saturating_sub(bytes.len());
+        drop(room.as_mut().and_then(|room| room.split(spare)));
         Ok(ReadBody { bytes: bytes.freeze(), room })
     }
 
@@ -127,6 +130,19 @@ mod tests {
 
         drop(held);
         assert!(read(&bodies, 64).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_keeps_no_more_room_than_it_takes() {
+        let bodies = bodies();
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            held.push(read(&bodies, 17).await.ok().unwrap());
+        }
+
+        assert!(read(&bodies, 17).await.is_err(), "60 KiB are left, and it might be of 64");
+        held.pop();
+        assert!(read(&bodies, 17).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]

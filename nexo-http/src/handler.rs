@@ -60,8 +60,11 @@ macro_rules! handler {
                     return refuse(request, &api, violations).await;
                 }
                 $(let Some($input) = $input else { return refuse(request, &api, violations).await };)*
+                let room = request.room.take();
                 drop(request);
-                self($($input),*).await.into_response()
+                let response = self($($input),*).await.into_response();
+                drop(room);
+                response
             }
 
             fn describe(operation: &mut Operation<'_>) {

@@ -6,7 +6,7 @@ use nexo_core::{
 
 use crate::{
     Api, ApiError,
-    input::{JsonBody, PartnersWith, Query, ReplayAccess, RunAccess, State},
+    input::{BodyRoom, JsonBody, PartnersWith, Query, ReplayAccess, RunAccess, State},
     messages::MessageRead,
     openapi::wire,
     output::{Json, WithHeader},
@@ -127,7 +127,9 @@ pub(crate) async fn replay_run(
     State(api): State,
     access: RunAccess<PartnersWith<WriteRuns>>,
     JsonBody(body): JsonBody<ReplayCreate>,
+    room: BodyRoom,
 ) -> Result<WithHeader<Json<ReplayResponse>>, ApiError> {
+    room.leave();
     count(&api, &access.scope, access.app)?;
     let dry = body.dry_run.is_none_or(|dry_run| dry_run.0);
     let (run, response) = if dry {

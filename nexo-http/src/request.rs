@@ -7,6 +7,7 @@ use futures::stream::BoxStream;
 use http::{HeaderMap, Method};
 use nexo_core::{AppId, BoxError, Scope, SubscriberId, ThreadId};
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::path;
 
@@ -45,6 +46,9 @@ pub struct Request {
     /// The client's network address, where the transport knows it.
     pub peer: Option<IpAddr>,
     pub(crate) content: Content,
+    /// What the body takes up of the room for large ones, until the request is answered or its
+    /// handler gives it back.
+    pub(crate) room: Option<OwnedSemaphorePermit>,
     pub(crate) pattern: Cow<'static, str>,
     /// Whether an object in the body is a merge patch (RFC 7396).
     pub(crate) merges: bool,
@@ -75,6 +79,7 @@ impl Request {
             headers,
             peer: None,
             content: Content::Unread,
+            room: None,
             pattern: Cow::Borrowed(""),
             merges: false,
             request_id: String::new(),

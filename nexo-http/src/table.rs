@@ -184,11 +184,9 @@ impl Row {
         body: BodyStream,
         api: Api,
     ) -> Result<Response, ApiError> {
-        // A large body takes up room until it is answered.
-        let mut _room = None;
         if self.takes_body {
             let ReadBody { bytes: body, room } = api.bodies().read(&request, body).await?;
-            _room = room;
+            request.room = room;
             request.content = if self.takes_json && !body.is_empty() && input::is_json(&request) {
                 let parsed = validate::parse_json(&body)
                     .map_err(|violation| ApiError::invalid(vec![*violation]))?;

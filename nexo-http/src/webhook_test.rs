@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Api, ApiError,
-    input::{AppAccess, JsonBody, OwnerOnly, State},
+    input::{AppAccess, BodyRoom, JsonBody, OwnerOnly, State},
     openapi::wire,
     output::Json,
     runs,
@@ -57,6 +57,7 @@ pub(crate) async fn webhook_test(
     State(api): State,
     access: AppAccess<OwnerOnly>,
     JsonBody(body): JsonBody<WebhookTestRequest>,
+    room: BodyRoom,
 ) -> Result<Json<WebhookTestResponse>, ApiError> {
     let app = api.store().get_app(&access.scope, access.app).await?;
     runs::count(&api, &access.scope, app.id)?;
@@ -70,6 +71,7 @@ pub(crate) async fn webhook_test(
     let sample = sample.unwrap_or_else(|| DEFAULT_MESSAGE.to_owned());
     let app = App { webhook_url: Some(body.webhook_url), ..app };
     let turn = Turn::sample(app, agent, sample, now);
+    room.leave();
     Ok(Json(call(&api, turn).await.response(signed)))
 }
 

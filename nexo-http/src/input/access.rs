@@ -1,8 +1,9 @@
 //! Access: who calls, and how far they can see.
 //!
 //! The access type in a handler's signature says who may call. Looking up what the path names
-//! is left to the store's own method, which goes through the scope; only when the request is
-//! refused for something else is it looked up here, since "not found" comes first.
+//! is left to the store's own method, which goes through the scope; only when a request to a
+//! partner route is refused for something else is it looked up here, since "not found" comes
+//! first there.
 
 use std::marker::PhantomData;
 

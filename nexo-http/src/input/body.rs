@@ -3,6 +3,7 @@
 use http::header;
 use memchr::memmem;
 use serde_json::{Map, Value};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Input, Reject};
 use crate::{
@@ -32,6 +33,24 @@ impl<T: FromFields + Send> Input for JsonBody<T> {
 
     fn describe(operation: &mut Operation<'_>) {
         operation.body::<T>("application/json");
+    }
+}
+
+/// What the body takes up of the room for large ones: for handlers that wait for an agent long
+/// after they are done with the body, and must not keep others from sending theirs. Those who
+/// do not ask for it give it back when they have answered.
+pub(crate) struct BodyRoom(Option<OwnedSemaphorePermit>);
+
+impl BodyRoom {
+    /// Nothing of the body is in memory any more but what is kept of a run anyway.
+    pub(crate) fn leave(self) {
+        drop(self.0);
+    }
+}
+
+impl Input for BodyRoom {
+    async fn take(request: &mut Request, _: &Api) -> Result<Self, Reject> {
+        Ok(Self(request.room.take()))
     }
 }
 

@@ -10,7 +10,7 @@ pub(crate) use access::{
     Access, AppAccess, DeliveryAccess, May, OwnThread, OwnerOnly, PartnerScope, Partners,
     PartnersWith, ReplayAccess, RunAccess, SubscriberAccess, ThreadAccess,
 };
-pub(crate) use body::{Form, JsonBody, is_json};
+pub(crate) use body::{BodyRoom, Form, JsonBody, is_json};
 pub use client::network_of;
 pub(crate) use client::{Client, network};
 #[cfg(feature = "docs-ui")]

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Api, ApiError, Response,
     idempotency::Keyed,
-    input::{JsonBody, PartnersWith, State, ThreadAccess},
+    input::{BodyRoom, JsonBody, PartnersWith, State, ThreadAccess},
     messages::{MessageCreate, MessageRead},
     openapi::{Operation, wire},
     output::{Json, Output, WithHeader},
@@ -79,6 +79,7 @@ pub(crate) async fn create_run(
     access: ThreadAccess<PartnersWith<WriteRuns>>,
     Keyed(request): Keyed,
     JsonBody(body): JsonBody<RunCreate>,
+    room: BodyRoom,
 ) -> Result<Once<Answered>, ApiError> {
     let RunCreate { content, content_json, stream, overlap, debounce_ms } = body;
     let message = MessageCreate { content, content_json }.into_message(&api, Role::User);
@@ -87,8 +88,9 @@ pub(crate) async fn create_run(
     let ThreadAccess { scope, app, thread, .. } = access;
     let Once { made: (said, watch), replayed } =
         api.engine().ask(&scope, app, thread, message, options, request).await?;
+    room.leave();
     let made = if stream.is_some_and(|stream| stream.0) {
-        Answered::Stream(Followed::from_start(watch, api.settings().heartbeat))
+        Answered::Stream(Followed::from_start(watch, &api, None))
     } else {
         Answered::Whole(Box::new(whole(&api, said.into(), watch).await?))
     };
