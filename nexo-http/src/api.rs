@@ -47,10 +47,11 @@ pub struct Settings {
     pub max_bodies_bytes: usize,
     /// After how much silence an event stream carries a comment.
     pub heartbeat: Duration,
-    /// After how long streams of threads and apps break off: who comes back shows again that
-    /// they may watch.
+    /// After how long streams of threads, apps and runs break off: who comes back shows again that
+    /// they may watch. Those by which an answer is asked for do not.
     pub feed_lifetime: Duration,
-    /// For how long `POST …/run` waits for an agent that answers later.
+    /// For how long `POST …/run` waits for an agent that answers later, also where the run has to
+    /// wait for that of another.
     pub run_wait: Duration,
     /// For how long a replaced webhook secret stays valid beside the new one.
     pub secret_overlap: Duration,

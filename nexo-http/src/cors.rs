@@ -6,6 +6,9 @@ use crate::{Request, Response};
 
 const METHODS: HeaderValue =
     HeaderValue::from_static("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT");
+/// What pages may read of our own headers, and would not be shown otherwise.
+const EXPOSED: HeaderValue =
+    HeaderValue::from_static("Idempotency-Replayed, Retry-After, X-Request-Id, X-Run-Id");
 const MAX_AGE_SECONDS: HeaderValue = HeaderValue::from_static("600");
 
 /// The origins that may call, with credentials.
@@ -86,7 +89,10 @@ impl Cors {
             return response;
         };
         let credentials = header::ACCESS_CONTROL_ALLOW_CREDENTIALS;
-        let response = response.with(credentials, HeaderValue::from_static("true"));
+        let mut response = response.with(credentials, HeaderValue::from_static("true"));
+        if !preflight {
+            response = response.with(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+        }
         if *self == Self::Any && !caller.has_cookie && !preflight {
             return response
                 .with(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));

@@ -3,11 +3,15 @@
 use std::borrow::Cow;
 
 use http::{HeaderValue, StatusCode, header};
-use nexo_core::{Error, ErrorKind};
+use nexo_core::{Error, ErrorKind, RunId};
 use serde_json::{Value, json};
 use tracing::{error, warn};
 
-use crate::{Response, validate::Violation};
+use crate::{
+    Response,
+    runs::{RUN_ID, run_id},
+    validate::Violation,
+};
 
 /// Why a request is refused, ready to be sent.
 #[derive(Debug)]
@@ -15,6 +19,8 @@ pub struct ApiError {
     status: StatusCode,
     detail: Detail,
     retry_after_seconds: Option<u64>,
+    /// The run that goes on all the same.
+    run: Option<RunId>,
 }
 
 /// What stands in the body's `detail`.
@@ -72,10 +78,14 @@ keys! {
 }
 
 impl ApiError {
+    const fn new(status: StatusCode, detail: Detail) -> Self {
+        Self { status, detail, retry_after_seconds: None, run: None }
+    }
+
     /// An error with a key that clients translate.
     #[must_use]
     pub const fn key(status: StatusCode, key: &'static str) -> Self {
-        Self { status, detail: Detail::Key(Cow::Borrowed(key)), retry_after_seconds: None }
+        Self::new(status, Detail::Key(Cow::Borrowed(key)))
     }
 
     /// A bad request with a key.
@@ -87,15 +97,13 @@ impl ApiError {
     /// A bad request with a key and a sentence for each thing that is wrong.
     #[must_use]
     pub const fn with_reasons(code: &'static str, reasons: Vec<String>) -> Self {
-        let detail = Detail::Reasons { code, reasons };
-        Self { status: StatusCode::BAD_REQUEST, detail, retry_after_seconds: None }
+        Self::new(StatusCode::BAD_REQUEST, Detail::Reasons { code, reasons })
     }
 
     /// A request that does not fit what the endpoint takes.
     #[must_use]
     pub const fn invalid(violations: Vec<Violation>) -> Self {
-        let detail = Detail::Violations(violations);
-        Self { status: StatusCode::UNPROCESSABLE_ENTITY, detail, retry_after_seconds: None }
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, Detail::Violations(violations))
     }
 
     /// Too many requests; the next is welcome after so many seconds.
@@ -105,8 +113,14 @@ impl ApiError {
     }
 
     /// The same for whom trying again after so many seconds may help.
-    const fn retrying(mut self, after_seconds: u64) -> Self {
+    pub(crate) const fn retrying(mut self, after_seconds: u64) -> Self {
         self.retry_after_seconds = Some(after_seconds);
+        self
+    }
+
+    /// The same where a run was made, and goes on: clients need not ask for another.
+    pub(crate) const fn of_run(mut self, run: RunId) -> Self {
+        self.run = Some(run);
         self
     }
 
@@ -124,11 +138,14 @@ impl ApiError {
             Detail::Reasons { code, reasons } => json!({"code": code, "reason": reasons}),
             Detail::Violations(violations) => violations.iter().map(Violation::to_json).collect(),
         };
-        let response = Response::json(self.status, &json!({"detail": detail}));
-        match self.retry_after_seconds {
-            Some(seconds) => response.with(header::RETRY_AFTER, HeaderValue::from(seconds)),
-            None => response,
+        let mut response = Response::json(self.status, &json!({"detail": detail}));
+        if let Some(seconds) = self.retry_after_seconds {
+            response = response.with(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if let Some(run) = self.run {
+            response = response.with(RUN_ID, run_id(run));
+        }
+        response
     }
 }
 

@@ -86,7 +86,7 @@ fn body_sha256(content: &Content) -> [u8; 32] {
     Sha256::digest(body).into()
 }
 
-/// The same answer as the first time, which says so.
+/// An answer with what the first request made, as it is now; again, it says that.
 impl<T: Output> Output for Once<T> {
     fn into_response(self) -> Response {
         let response = self.made.into_response();

@@ -27,8 +27,9 @@ pub(crate) fn credentials(request: &Request, api: &Api) -> Option<Credentials> {
 
 /// Lets a partner in that names this app, and knows one of its keys.
 ///
-/// An unknown app, one without a key and a wrong secret can't be told apart. Wrong secrets for
-/// one app never keep out the right one, or anybody could lock a partner out.
+/// An unknown app, one without a key and a wrong secret can't be told apart here; on routes that
+/// an app may grant its partners, one that does not grant them answers like one that is unknown.
+/// Wrong secrets for one app never keep out the right one, or anybody could lock a partner out.
 pub(crate) async fn authenticate(
     request: &Request,
     api: &Api,

@@ -43,6 +43,7 @@ pub(super) async fn a_preflight_of_an_allowed_origin_is_answered(setup: Setup) {
         assert_eq!(answer.header(name), Some(value), "{name}");
     }
     assert!(answer.header("content-type").unwrap().starts_with("text/plain"));
+    assert_eq!(answer.header("access-control-expose-headers"), None);
     assert_eq!(preflight(&world, ORIGIN, "").await.status, 200);
 }
 
@@ -80,6 +81,8 @@ pub(super) async fn every_answer_tells_an_allowed_origin_that_it_may_read_it(set
         assert_eq!(allowed.header("access-control-allow-origin"), Some(ORIGIN), "{allowed}");
         assert_eq!(allowed.header("access-control-allow-credentials"), Some("true"));
         assert_eq!(allowed.header("vary"), Some("Origin"));
+        let exposed = allowed.header("access-control-expose-headers").unwrap();
+        assert!(exposed.contains("X-Run-Id") && exposed.contains("Retry-After"), "{exposed}");
 
         let other = call.clone().header("origin", "https://evil.example.com").send().await;
         assert_eq!(other.status, status);

@@ -300,6 +300,9 @@ suite! { $
         what_is_wrong_with_a_wish_is_told,
         a_burst_is_answered_once,
         an_agent_may_answer_later,
+        a_run_behind_a_late_answer_is_not_waited_for_either,
+        a_body_takes_up_no_room_while_its_agent_speaks,
+        who_watches_a_run_shows_now_and_then_that_they_may,
         a_run_that_does_not_wait_takes_no_answer,
         partners_see_and_stop_runs_if_they_may,
     }

@@ -376,6 +376,67 @@ pub(super) async fn an_agent_may_answer_later(setup: Setup) {
     assert_eq!(agent.received().len(), 1);
 }
 
+pub(super) async fn who_watches_a_run_shows_now_and_then_that_they_may(setup: Setup) {
+    let settings = Settings { feed_lifetime: Duration::from_millis(50), ..Settings::default() };
+    let world = setup.start_with(settings, Throttle::off()).await;
+    let agent = hesitant().await;
+    let app = App::with_webhook(&world, &agent.url()).await;
+    let thread = app.asked("hello").await;
+    let asked = app.stream(&thread).open().await;
+    let path = app.path(&format!("/runs/{}/events", run_of(&asked)));
+
+    let mut watch = app.owner.call("GET", &path).open().await;
+    let mut last = Vec::new();
+    while let Some(chunk) = watch.chunk().await {
+        last = chunk;
+    }
+    agent.go_on();
+
+    assert_eq!(last, b"retry: 200\n\n");
+    assert_eq!(text(&rest(asked).await), "Yes, it is végan.", "who asked is told everything");
+}
+
+/// Nobody knows when its turn comes.
+pub(super) async fn a_run_behind_a_late_answer_is_not_waited_for_either(setup: Setup) {
+    let settings = Settings { run_wait: Duration::from_millis(200), ..Settings::default() };
+    let world = setup.start_with(settings, Throttle::off()).await;
+    let later = response("202 Accepted", "application/json", "{}");
+    let agent = Agent::acting(vec![Act::Write(later)]).await;
+    let app = App::with_webhook(&world, &agent.url()).await;
+    let thread = app.asked("one").await;
+    assert_eq!(app.run(&thread).await["error"], "RUN_WAITING");
+
+    let path = app.path(&format!("/threads/{thread}/runs"));
+    let behind = app.owner.post(&path, json!({"content": "two"})).await.ok();
+
+    assert_eq!((&behind["status"], &behind["error"]), (&json!("error"), &json!("RUN_WAITING")));
+    let path = app.path(&format!("/runs/{}", behind["run_id"].as_str().unwrap()));
+    assert_eq!(app.owner.get(&path).await.ok()["state"], "queued");
+    assert_eq!(agent.received().len(), 1);
+}
+
+/// While their agents speak, large requests keep nobody else from sending theirs.
+pub(super) async fn a_body_takes_up_no_room_while_its_agent_speaks(setup: Setup) {
+    const KIB: usize = 1_024;
+    let settings =
+        Settings { max_body_bytes: 64 * KIB, max_bodies_bytes: 64 * KIB, ..Settings::default() };
+    let world = setup.start_with(settings, Throttle::off()).await;
+    let agent = hesitant().await;
+    let app = App::with_webhook(&world, &agent.url()).await;
+    let (one, other) = (app.thread(json!({})).await, app.thread(json!({})).await);
+    let large = json!({"content": "x".repeat(40 * KIB)});
+    let path = app.path(&format!("/threads/{one}/runs"));
+    let slow = app.owner.call("POST", &path).json(&large);
+    let slow = tokio::spawn(async move { slow.send().await });
+    agent.called().await;
+
+    let path = app.path(&format!("/threads/{other}/messages"));
+    app.owner.post(&path, large).await.ok();
+
+    agent.go_on();
+    assert_eq!(slow.await.unwrap().status, 200);
+}
+
 pub(super) async fn a_run_that_does_not_wait_takes_no_answer(setup: Setup) {
     let world = setup.start().await;
     let agent = hesitant().await;

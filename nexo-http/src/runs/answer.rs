@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nexo_core::{
-    AppId, Error, FailureKind, KeyedRequest, Once, Overlap, RunEnd, RunEvent, RunFilter,
+    AppId, Error, FailureKind, KeyedRequest, Once, Overlap, RunEnd, RunEvent, RunFilter, RunId,
     RunOptions, RunState, RunWatch, Scope,
 };
 
@@ -115,12 +115,13 @@ pub(crate) async fn run_stream(
             Ok(_) | Err(Error::RunNotFound) => return Err(Error::InvalidCursor.into()),
             Err(error) => return Err(error.into()),
         }
-        return resume(&api, &access.scope, access.app, cursor).await.map(Once::first);
+        return resume(&api, &access.scope, access.app, cursor, None).await.map(Once::first);
     }
     let RunStreamQuery { overlap, debounce_ms, .. } = query;
     let options = RunQuery { overlap, debounce_ms }.options();
     let started = start(&api, &access, options, request).await?;
-    Ok(started.map(|watch| Followed::from_start(watch, api.settings().heartbeat)))
+    // Who asked for the answer gets all of it: not every such client could go on with it.
+    Ok(started.map(|watch| Followed::from_start(watch, &api, None)))
 }
 
 async fn start(
@@ -146,22 +147,37 @@ pub(crate) fn count(api: &Api, scope: &Scope, app: AppId) -> Result<(), ApiError
     api.throttle().count_local("runs", &caller, |limits| limits.runs_by_caller)
 }
 
-/// What came of a run. An agent that answers later is waited for a while only.
+/// What came of a run. An agent that answers later is waited for a while only. Where it can't be
+/// told here, whoever asked learns at least which run it is.
 pub(crate) async fn outcome(api: &Api, mut watch: RunWatch) -> Result<RunResponse, ApiError> {
+    let run = watch.run();
     loop {
         match tokio::time::timeout(api.settings().run_wait, watch.next()).await {
             Ok(Some(RunEvent::End(end))) => return Ok(RunResponse::from(&*end)),
             Ok(Some(_)) => {}
             // The server shuts down, and another one goes on with the run.
-            Ok(None) => return Err(ApiError::UNAVAILABLE),
-            Err(_) => {
-                let run = api.store().get_run(&Scope::Everything, watch.run()).await?;
-                if run.state == RunState::Waiting {
-                    return Ok(RunResponse::error(FailureKind::RunWaiting, None));
-                }
-            }
+            Ok(None) => return Err(ApiError::UNAVAILABLE.retrying(1).of_run(run)),
+            Err(_) => match is_answered_later(api, run).await {
+                Ok(true) => return Ok(RunResponse::error(FailureKind::RunWaiting, None)),
+                Ok(false) => {}
+                // The watch goes on, and knows more once the store is back.
+                Err(error) if error.is_passing() => {}
+                Err(error) => return Err(ApiError::from(error).of_run(run)),
+            },
         }
     }
+}
+
+/// Whether a run waits for an agent that answers later: its own, or that of the run before it.
+async fn is_answered_later(api: &Api, run: RunId) -> nexo_core::Result<bool> {
+    let run = api.store().get_run(&Scope::Everything, run).await?;
+    if run.state != RunState::Queued {
+        return Ok(run.state == RunState::Waiting);
+    }
+    let waiting = Some(vec![RunState::Waiting]);
+    let filter = RunFilter { thread: Some(run.thread), states: waiting };
+    let before = api.store().list_runs(&Scope::Everything, run.app, &filter, None, 1).await?;
+    Ok(!before.items.is_empty())
 }
 
 /// Stops the run that is under way in a thread; what its agent has said is kept.

@@ -33,12 +33,13 @@ pub(crate) async fn run_events(
     Query(query): Query<EventsQuery>,
 ) -> Result<Followed, ApiError> {
     let run = api.store().get_run(&access.scope, access.run).await?.of(access.app)?;
+    let lifetime = Some(api.settings().feed_lifetime);
     match asked_to_go_on(query.after, last) {
         Some(Ok(cursor)) if cursor.run != run.id => Err(Error::InvalidCursor.into()),
-        Some(cursor) => resume(&api, &access.scope, access.app, cursor?).await,
+        Some(cursor) => resume(&api, &access.scope, access.app, cursor?, lifetime).await,
         None => {
             let watch = api.engine().watch(&access.scope, run.id).await?;
-            Ok(Followed::from_start(watch, api.settings().heartbeat))
+            Ok(Followed::from_start(watch, &api, lifetime))
         }
     }
 }
@@ -54,16 +55,17 @@ pub(super) fn asked_to_go_on(
     Some(text.parse().map_err(|_| Error::InvalidCursor))
 }
 
-/// Goes on with the run that a cursor names.
+/// Goes on with the run that a cursor names, for so long at most.
 pub(super) async fn resume(
     api: &Api,
     scope: &Scope,
     app: AppId,
     cursor: RunCursor,
+    lifetime: Option<Duration>,
 ) -> Result<Followed, ApiError> {
     match api.engine().resume(scope, app, cursor).await? {
         None => Ok(Followed::ToTheEnd),
-        Some(watch) => Ok(Followed::from_cursor(watch, api.settings().heartbeat)),
+        Some(watch) => Ok(Followed::from_cursor(watch, api, lifetime)),
     }
 }
 
@@ -77,19 +79,19 @@ pub(crate) enum Followed {
 impl Followed {
     /// Who has to wait for the first event is told at once how to go on with the run: a
     /// request without an id may well make another one.
-    pub(super) fn from_start(watch: RunWatch, heartbeat: Duration) -> Self {
+    pub(super) fn from_start(watch: RunWatch, api: &Api, lifetime: Option<Duration>) -> Self {
         let ready = watch.is_quiet().then(|| sse::id(&watch.cursor().to_string()));
-        Self::new(watch, heartbeat, ready)
+        Self::new(watch, ready, api, lifetime)
     }
 
     /// Only a reader that knows how to go on is told when to connect again.
-    fn from_cursor(watch: RunWatch, heartbeat: Duration) -> Self {
-        Self::new(watch, heartbeat, Some(sse::retry(RETRY_MS)))
+    fn from_cursor(watch: RunWatch, api: &Api, lifetime: Option<Duration>) -> Self {
+        Self::new(watch, Some(sse::retry(RETRY_MS)), api, lifetime)
     }
 
-    fn new(watch: RunWatch, heartbeat: Duration, first: Option<Bytes>) -> Self {
-        let id = run_id(watch.run());
-        Self::Stream(WithHeader(events(Reader(watch), first, heartbeat, None), RUN_ID, id))
+    fn new(watch: RunWatch, first: Option<Bytes>, api: &Api, lifetime: Option<Duration>) -> Self {
+        let (id, heartbeat) = (run_id(watch.run()), api.settings().heartbeat);
+        Self::Stream(WithHeader(events(Reader(watch), first, heartbeat, lifetime), RUN_ID, id))
     }
 }
 
