@@ -1,6 +1,6 @@
 //! Reading events, piece by piece as they come from a network.
 
-use std::{mem, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 /// The most bytes that one event may have, unless [`Decoder::with_max_event_bytes`] says
 /// otherwise.
@@ -15,8 +15,9 @@ pub struct Event {
     pub name: String,
     /// Its data, the lines joined by LF.
     pub data: String,
-    /// The last id that was sent with or before it.
-    pub id: Option<String>,
+    /// The last id that was sent with or before it. All events after it share it: it may be long,
+    /// and they many.
+    pub id: Option<Arc<str>>,
 }
 
 /// Why a stream can't be read on.
@@ -57,9 +58,9 @@ pub struct Decoder {
     after_cr: bool,
     name: Option<String>,
     data: Option<String>,
-    id: Option<String>,
+    id: Option<Arc<str>>,
     /// The id as of the last block that came to its end.
-    last_id: Option<String>,
+    last_id: Option<Arc<str>>,
     retry: Option<Duration>,
     failed: Option<DecodeError>,
 }
@@ -183,7 +184,7 @@ impl Decoder {
                 }
                 None => self.data = Some(value.to_owned()),
             },
-            "id" if !value.contains('\0') => self.id = Some(value.to_owned()),
+            "id" if !value.contains('\0') => self.id = Some(value.into()),
             "retry" if value.bytes().all(|byte| byte.is_ascii_digit()) => {
                 self.retry = value.parse().ok().map(Duration::from_millis).or(self.retry);
             }

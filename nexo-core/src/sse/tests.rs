@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 
@@ -74,7 +74,19 @@ fn an_id_stays_until_another_comes_and_one_with_nul_is_ignored() {
 
     let ids: Vec<_> = events.into_iter().map(|event| event.id).collect();
 
-    assert_eq!(ids, [Some("1".to_owned()), Some("1".to_owned()), None]);
+    assert_eq!(ids, [Some("1".into()), Some("1".into()), None]);
+}
+
+/// An agent may write one long id, and after it a million events of few bytes.
+#[test]
+fn events_share_a_long_id() {
+    let stream = format!("id: {}\n{}", "x".repeat(60_000), "data\n\n".repeat(1_000));
+
+    let events = decode(stream.as_bytes()).unwrap();
+
+    let ids: Vec<_> = events.iter().map(|event| event.id.as_ref().unwrap()).collect();
+    assert_eq!(ids.len(), 1_000);
+    assert!(ids.iter().all(|id| Arc::ptr_eq(id, ids[0])), "none has a copy of its own");
 }
 
 #[test]
@@ -189,6 +201,6 @@ proptest! {
 
         let events = decode(&[comment("x"), encode_with_id(&id, &name, &json)].concat()).unwrap();
 
-        prop_assert_eq!(events, [Event { name, data: json, id: Some(id) }]);
+        prop_assert_eq!(events, [Event { name, data: json, id: Some(id.into()) }]);
     }
 }

@@ -120,7 +120,7 @@ impl WebhookDispatcher {
         let shared = Shared {
             client: Arc::default(),
             guard: Arc::new(guard),
-            resolver: Arc::new(SystemResolver),
+            resolver: Arc::new(SystemResolver::default()),
             names: HeaderNames::default(),
             clock: Arc::new(SystemClock),
             limits: Limits::default(),

@@ -82,10 +82,8 @@ impl Target {
             .await
             .map_err(|_| {
                 let after = self.dns_timeout;
-                Failure::new(
-                    FailureKind::WebhookTimeout,
-                    format!("no answer from DNS in {after:?}"),
-                )
+                let why = format!("no answer from DNS in {after:?}");
+                Failure::new(FailureKind::WebhookTimeout, why).passing()
             })?
             .map_err(|error| failed(format!("{name} could not be looked up: {error}")))?;
         if answers.is_empty() {
@@ -115,8 +113,9 @@ impl Target {
     }
 }
 
+/// An agent that can't be found is one that can't be reached: it may be there the next time.
 fn failed(why: String) -> Failure {
-    Failure::new(FailureKind::WebhookRequestFailed, why)
+    Failure::new(FailureKind::WebhookRequestFailed, why).passing()
 }
 
 #[cfg(test)]
@@ -126,7 +125,7 @@ mod tests {
     #[test]
     fn a_connection_that_leads_elsewhere_than_was_vetted_is_refused() {
         let url = Url::parse("http://[::ffff:8.8.8.8]/").unwrap();
-        let (guard, resolver) = (Arc::default(), Arc::new(SystemResolver));
+        let (guard, resolver) = (Arc::default(), Arc::new(SystemResolver::default()));
         let target = Target::new(&url, guard, resolver, Duration::from_secs(1));
 
         assert!(target.connected("8.8.8.8:80".parse().unwrap()).is_ok());

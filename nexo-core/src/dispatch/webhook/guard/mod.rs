@@ -96,7 +96,8 @@ impl Guard {
     }
 
     /// Where this server itself listens, which no rule opens: a server that calls itself goes
-    /// round in circles. None by default.
+    /// round in circles. One that listens on all addresses is known by loopback and by what is
+    /// named here; a rule that opens its network opens its own port there. None by default.
     #[must_use]
     pub fn with_own_addresses(mut self, own: impl IntoIterator<Item = SocketAddr>) -> Self {
         self.own = own.into_iter().collect();
