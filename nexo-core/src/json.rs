@@ -1,7 +1,8 @@
 //! JSON objects that pass through nexo as they came.
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
+use indexmap::IndexMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value, value::RawValue};
 
@@ -65,49 +66,54 @@ impl JsonObject {
         self.to_map().remove(name)
     }
 
-    /// The same object with one member set.
+    /// The same object with one member set; all others stay as they are written.
     #[must_use]
     pub fn with(&self, name: &str, value: impl Into<Value>) -> Self {
-        let mut map = self.to_map();
-        map.insert(name.to_owned(), value.into());
-        Self::from(map)
+        let mut members = members(self.as_str());
+        members.insert(name.to_owned(), raw(&value.into()));
+        Self(raw(&members))
     }
 
     /// The object after a JSON merge patch (RFC 7396): `null` removes a member, objects are
-    /// merged, anything else replaces.
+    /// merged, anything else replaces. Members that the patch does not name stay as they are
+    /// written, to the last digit.
     #[must_use]
     pub fn merged(&self, patch: &Self) -> Self {
-        let mut target = Value::Object(self.to_map());
-        merge(&mut target, Value::Object(patch.to_map()));
-        match target {
-            Value::Object(map) => Self::from(map),
-            _ => Self::empty(),
-        }
+        Self(raw(&merge(members(self.as_str()), members(patch.as_str()))))
     }
 }
 
-fn merge(target: &mut Value, patch: Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch;
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(Map::new());
-    }
-    let Value::Object(members) = target else { return };
+/// The members of an object in their order, each as it is written.
+type Members = IndexMap<String, Box<RawValue>>;
+
+/// Those of a text; none if it is no object. Of several with one name the last counts.
+fn members(text: &str) -> Members {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+fn merge(mut target: Members, patch: Members) -> Members {
+    let mut removed = HashSet::new();
     for (name, value) in patch {
-        if value.is_null() {
-            members.remove(&name);
+        if value.get() == "null" {
+            removed.insert(name);
+        } else if value.get().starts_with('{') {
+            let inner = target.get(&name).map(|value| members(value.get())).unwrap_or_default();
+            target.insert(name, raw(&merge(inner, members(value.get()))));
         } else {
-            merge(members.entry(name).or_insert(Value::Null), value);
+            target.insert(name, value);
         }
     }
+    target.retain(|name, _| !removed.contains(name));
+    target
+}
+
+fn raw(value: &impl Serialize) -> Box<RawValue> {
+    serde_json::value::to_raw_value(value).expect("what was JSON is JSON again")
 }
 
 impl From<Map<String, Value>> for JsonObject {
     fn from(map: Map<String, Value>) -> Self {
-        let raw = serde_json::value::to_raw_value(&map).expect("a map of values is always JSON");
-        Self(raw)
+        Self(raw(&map))
     }
 }
 
@@ -174,6 +180,28 @@ mod tests {
         ] {
             assert_eq!(object(target).merged(&object(patch)), object(merged));
         }
+    }
+
+    #[test]
+    fn what_a_change_does_not_name_stays_as_it_is_written() {
+        let long = r#"{"b":123456789012345678901234,"a":{"z":1.10,"y":1e400,"x":"\u00e9"},"c":1}"#;
+
+        let merged = object(long).merged(&object(r#"{"a":{"w":2.50},"c":null,"d":0.0}"#));
+
+        let expected = r#"{"b":123456789012345678901234,"a":{"z":1.10,"y":1e400,"x":"\u00e9","w":2.50},"d":0.0}"#;
+        assert_eq!(merged.as_str(), expected);
+        assert_eq!(
+            object(r#"{"order":123456789012345678901,"source":"x"}"#).with("source", "y").as_str(),
+            r#"{"order":123456789012345678901,"source":"y"}"#
+        );
+    }
+
+    #[test]
+    fn of_two_members_with_one_name_the_last_counts() {
+        let twice = object(r#"{"a":{"b":1},"a":{"c":2}}"#);
+
+        assert_eq!(twice.merged(&object(r#"{"a":{"d":3}}"#)).as_str(), r#"{"a":{"c":2,"d":3}}"#);
+        assert_eq!(twice.with("a", 1).as_str(), r#"{"a":1}"#);
     }
 
     #[test]
