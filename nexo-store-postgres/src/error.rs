@@ -16,7 +16,7 @@ pub(crate) fn before_commit(error: sqlx::Error) -> Error {
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => Error::Unavailable(Box::new(error)),
         sqlx::Error::Database(cause) => match meaning(cause.as_ref()) {
-            Meaning::Unavailable | Meaning::Crashed => Error::Unavailable(Box::new(error)),
+            Meaning::Unavailable | Meaning::Broken => Error::Unavailable(Box::new(error)),
             Meaning::Full => Error::Full(Box::new(error)),
             Meaning::Other => Error::Store(Box::new(error)),
         },
@@ -29,7 +29,7 @@ pub(crate) fn before_commit(error: sqlx::Error) -> Error {
 pub(crate) fn at_commit(error: sqlx::Error) -> Error {
     match &error {
         sqlx::Error::Io(_) => Error::OutcomeUnknown(Box::new(error)),
-        sqlx::Error::Database(cause) if matches!(meaning(cause.as_ref()), Meaning::Crashed) => {
+        sqlx::Error::Database(cause) if matches!(meaning(cause.as_ref()), Meaning::Broken) => {
             Error::OutcomeUnknown(Box::new(error))
         }
         _ => before_commit(error),
@@ -61,8 +61,8 @@ pub(crate) fn is_orphan(error: &sqlx::Error) -> bool {
 enum Meaning {
     /// Trying again later helps; nothing was written.
     Unavailable,
-    /// The server broke down, at any point of what it was doing.
-    Crashed,
+    /// The server broke down, or the way to it, at any point of what it was doing.
+    Broken,
     /// There is no space left.
     Full,
     Other,
@@ -70,7 +70,7 @@ enum Meaning {
 
 fn meaning(cause: &dyn DatabaseError) -> Meaning {
     match cause.code().as_deref() {
-        Some("57P02") => Meaning::Crashed,
+        Some("57P02") => Meaning::Broken,
         // Disk full, out of memory.
         Some("53100" | "53200") => Meaning::Full,
         // Shutting down, starting up, idle for too long, also within a transaction, which is
@@ -81,8 +81,11 @@ fn meaning(cause: &dyn DatabaseError) -> Meaning {
             "57P01" | "57P03" | "57P05" | "25P03" | "53300" | "55P03" | "57014" | "40001" | "40P01"
             | "25006",
         ) => Meaning::Unavailable,
-        // The class of failed connections.
-        Some(code) if code.starts_with("08") => Meaning::Unavailable,
+        // There was no connection yet.
+        Some("08001" | "08004") => Meaning::Unavailable,
+        // The rest of the class of failed connections: a pooler says so, too, when it has lost
+        // the server in the middle of a statement.
+        Some(code) if code.starts_with("08") => Meaning::Broken,
         _ => Meaning::Other,
     }
 }
@@ -140,7 +143,7 @@ mod tests {
     #[test]
     fn a_code_tells_whether_trying_again_helps() {
         for (code, name, kind) in [
-            ("08006", "connection_failure", Kind::Unavailable),
+            ("08001", "sqlclient_unable_to_establish_sqlconnection", Kind::Unavailable),
             ("25006", "read_only_sql_transaction", Kind::Unavailable),
             ("25P03", "idle_in_transaction_session_timeout", Kind::Unavailable),
             ("40001", "serialization_failure", Kind::Unavailable),
@@ -160,10 +163,14 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_at_the_commit_leaves_the_outcome_unknown() {
-        let crash_shutdown = "57P02";
-
-        assert_eq!(before_commit(reported(crash_shutdown)).kind(), Kind::Unavailable);
-        assert_eq!(at_commit(reported(crash_shutdown)).kind(), Kind::OutcomeUnknown);
+    fn what_breaks_at_the_commit_leaves_the_outcome_unknown() {
+        for (code, name) in [
+            ("57P02", "crash_shutdown"),
+            ("08006", "connection_failure"),
+            ("08P01", "protocol_violation, which is what PgBouncer says of a lost server"),
+        ] {
+            assert_eq!(before_commit(reported(code)).kind(), Kind::Unavailable, "{name}");
+            assert_eq!(at_commit(reported(code)).kind(), Kind::OutcomeUnknown, "{name}");
+        }
     }
 }

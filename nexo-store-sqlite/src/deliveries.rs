@@ -21,24 +21,24 @@ use crate::{
 pub(crate) const INSERT: &str = "
     insert into nexo_deliveries (id, app_id, run_id, agent_id, replay_id, repeats_id, attempt, url,
         request_headers, request_body, peer, status, response_headers, response_body,
-        response_bytes, frames, error, error_detail, started_at, first_byte_micros, ended_micros)
+        response_bytes, frames, error, error_detail, started_at, first_byte_micros, ended_micros,
+        request_bytes)
     select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-        ?20, ?21
+        ?20, ?21, length(?10)
     where exists (select 1 from nexo_runs where id = ?3)";
 
 pub(crate) const GET: &str = "
-    select d.*, length(d.request_body) as request_bytes, a.owner, t.subscriber_id
+    select d.*, a.owner, t.subscriber_id
     from nexo_deliveries d
     join nexo_runs r on r.id = d.run_id
     join nexo_threads t on t.id = r.thread_id
     join nexo_apps a on a.id = d.app_id
     where d.id = ?1 and d.app_id = ?2";
 
-/// Bodies are not read: their length stands beside them.
+/// Bodies are not read: they stand behind all of this in the row.
 const HEADS: &str = "
-    select id, app_id, run_id, agent_id, replay_id, repeats_id, attempt, url,
-        length(request_body) as request_bytes, status, response_bytes, error, started_at,
-        first_byte_micros, ended_micros
+    select id, app_id, run_id, agent_id, replay_id, repeats_id, attempt, url, request_bytes,
+        status, response_bytes, error, started_at, first_byte_micros, ended_micros
     from nexo_deliveries where ";
 
 pub(crate) const PRUNE: &str = "

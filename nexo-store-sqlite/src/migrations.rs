@@ -16,6 +16,7 @@ const FILES: &[File] = &[
     (3, "inspection", include_str!("../migrations/0003_inspection.sql")),
     (4, "feeds", include_str!("../migrations/0004_feeds.sql")),
     (5, "handlers", include_str!("../migrations/0005_handlers.sql")),
+    (6, "heads_first", include_str!("../migrations/0006_heads_first.sql")),
 ];
 
 /// An embedder that uses sqlx in the same file has a table of the default name already.

@@ -64,7 +64,9 @@ async fn keep_beating(inner: Weak<Inner>) {
             }
             Err(error) => warn!(%error, "the store did not take the server's sign of life"),
         }
-        if heard.elapsed() >= DEAFNESS {
+        // Where no other server can take them, they are as good here as anywhere: a store that is
+        // busy with one long write must not have all agents asked again.
+        if heard.elapsed() >= DEAFNESS && !inner.settings.exclusive {
             inner.carried.lose_all();
         }
     }

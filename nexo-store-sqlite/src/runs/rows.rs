@@ -25,13 +25,15 @@ const INSERT: &str = "
     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
         ?20, ?21, ?22, ?23, ?24)";
 
-/// What never changes is not set again: its indexes would be written for nothing.
+/// What never changes is not set again: its indexes would be written for nothing. An attempt
+/// begins with its fence.
 const UPDATE: &str = "
     update nexo_runs
     set agent_id = ?2, message_id = ?3, message_seq = ?4, state = ?5, attempt = ?6,
         handbacks = ?7, fence = ?8, epoch = ?9, server_id = ?10, stop = ?11, reply_id = ?12,
         failure_key = ?13, failure_detail = ?14, available_at = ?15, first_delta_at = ?16,
-        finished_at = ?17, deadline_at = ?18, started_at = coalesce(started_at, ?19),
+        finished_at = ?17, deadline_at = ?18,
+        started_at = case fence when ?8 then started_at else coalesce(?19, started_at) end,
         version = ?20, handler = ?21
     where id = ?1";
 

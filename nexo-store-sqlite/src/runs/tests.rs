@@ -261,17 +261,25 @@ async fn a_run_behind_one_that_is_gone_is_found_by_a_sweep() {
 }
 
 #[tokio::test]
-async fn when_a_run_began_first_is_kept() {
+async fn each_attempt_begins_anew_and_a_stop_does_not_begin_it() {
     let (store, start, _directory) = asked().await;
+    let (run, app) = (start.run, start.app);
     store.start_run(&EVERYTHING, start).await.unwrap();
-    sweep(&store).await;
+    let began = async || {
+        let mut reader = store.reader().await.unwrap();
+        let began = sqlx::query_scalar::<_, i64>("select started_at from nexo_runs");
+        began.fetch_one(&mut *reader).await.unwrap()
+    };
+
     execute(&store, "update nexo_runs set started_at = 7").await;
-
+    sweep(&store).await;
+    assert_eq!(began().await, 7);
     store.claim_runs(wish()).await.unwrap();
+    assert_ne!(began().await, 7);
 
-    let mut reader = store.reader().await.unwrap();
-    let began = sqlx::query_scalar::<_, i64>("select started_at from nexo_runs");
-    assert_eq!(began.fetch_one(&mut *reader).await.unwrap(), 7);
+    execute(&store, "update nexo_runs set started_at = 7").await;
+    store.stop_run(&EVERYTHING, app, run, Stop::Cancel).await.unwrap();
+    assert_eq!(began().await, 7);
 }
 
 #[tokio::test]
