@@ -81,8 +81,9 @@ impl fmt::Display for Secret {
 
 /// The keys that secrets are sealed with: the first seals, all of them open.
 ///
-/// Written as `id:base64 of 32 bytes`, separated by commas. To change the key, put the new
-/// one in front and keep the old one until everything was sealed again.
+/// Written as `id:base64 of 32 bytes`, separated by commas. To change the key, give all servers
+/// the new one behind the old; then put it in front, and keep the old one until everything was
+/// sealed again ([`AppStore::reseal_secrets`](crate::AppStore::reseal_secrets)).
 ///
 /// ```
 /// # use nexo_core::KeyRing;
@@ -155,6 +156,12 @@ impl KeyRing {
         Secret::new(entries.join(","))
     }
 
+    /// The id of the key that seals.
+    #[must_use]
+    pub fn sealing_key(&self) -> &str {
+        &self.sealing
+    }
+
     /// Seals a secret that belongs to one row of one column.
     ///
     /// The result is text: the key's id, a colon, and nonce and ciphertext in base64.
@@ -170,6 +177,15 @@ impl KeyRing {
             )
             .expect("a secret is far shorter than the cipher's limit");
         format!("{}:{}", self.sealing, STANDARD.encode([&nonce[..], &sealed].concat()))
+    }
+
+    /// Seals what was sealed for this row of this column once more, with the key that seals now.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::open`].
+    pub fn reseal(&self, column: &str, row: Uuid, sealed: &str) -> Result<String> {
+        Ok(self.seal(column, row, self.open(column, row, sealed)?.expose()))
     }
 
     /// Opens a secret that was sealed for this row of this column.
@@ -208,9 +224,9 @@ fn associated(column: &str, row: Uuid) -> Vec<u8> {
     [column.as_bytes(), b"\0", row.as_bytes()].concat()
 }
 
-/// The text is no list of `id:base64 of 32 bytes`.
+/// The text is no list of `id:base64 of 32 bytes`, or two keys have one id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("keys are written as `id:base64 of 32 bytes`, separated by commas")]
+#[error("keys are written as `id:base64 of 32 bytes`, separated by commas, each with its own id")]
 pub struct InvalidKeyRing;
 
 impl FromStr for KeyRing {
@@ -227,9 +243,12 @@ impl FromStr for KeyRing {
                 .and_then(|bytes| bytes.try_into().ok())
                 .ok_or(InvalidKeyRing)?;
             sealing.get_or_insert_with(|| id.to_owned());
-            keys.insert(id.to_owned(), Zeroizing::new(key));
+            let former = keys.insert(id.to_owned(), Zeroizing::new(key));
+            if id.is_empty() || former.is_some() {
+                return Err(InvalidKeyRing);
+            }
         }
-        let sealing = sealing.filter(|id| !id.is_empty()).ok_or(InvalidKeyRing)?;
+        let sealing = sealing.ok_or(InvalidKeyRing)?;
         Ok(Self { sealing, keys })
     }
 }
@@ -269,6 +288,10 @@ mod tests {
 
         assert_eq!(ring.open("c", row, &sealed).unwrap().expose(), "s");
         assert!(ring.seal("c", row, "s").starts_with("new:"));
+        assert_eq!(ring.sealing_key(), "new");
+        let resealed = ring.reseal("c", row, &sealed).unwrap();
+        assert!(resealed.starts_with("new:"));
+        assert_eq!(ring.open("c", row, &resealed).unwrap().expose(), "s");
         assert!(old.open("c", row, &ring.seal("c", row, "s")).is_err());
     }
 
@@ -277,6 +300,9 @@ mod tests {
         for text in ["", ",", "a", "a:", "a:AAAA", ":AAAA", "a:not base64"] {
             assert!(text.parse::<KeyRing>().is_err(), "{text}");
         }
+        let twins = [KeyRing::generate("k1"), KeyRing::generate("k1")];
+        let twins = twins.map(|ring| ring.expose().expose().to_owned()).join(",");
+        assert!(twins.parse::<KeyRing>().is_err(), "which of them seals nobody could tell");
     }
 
     #[test]

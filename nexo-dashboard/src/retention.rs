@@ -36,6 +36,13 @@ impl Retention {
             warn!(%error, "ended secrets and servers can't be removed");
         }
         let store = &self.store;
+        match in_slices(|| store.reseal_secrets(SLICE), stop).await {
+            Ok(0) => {}
+            Ok(count) => {
+                info!(count, "the secrets of {count} apps are sealed with the first key now")
+            }
+            Err(error) => warn!(%error, "secrets can't be sealed with the first key"),
+        }
         let deliveries = || store.prune_deliveries(self.deliveries, SLICE);
         tell("deliveries", in_slices(deliveries, stop).await);
         let segments = || store.prune_segments(self.events, SLICE);

@@ -6,12 +6,13 @@ use nexo_core::{
     NewApp, OwnerId, Page, PageRequest, PreviousSecret, Result, Scope, Secret,
 };
 use sqlx::postgres::PgRow;
+use uuid::Uuid;
 
 use crate::{
     Connection, PostgresStore, SqlQuery,
     agents::ensure_agents,
     error::commit,
-    find,
+    find, find_all,
     keys::{follow_secrets, new_secret_key},
     row::Columns,
     run, scoped,
@@ -110,6 +111,25 @@ const DELETE_THREADS: &str = "delete from nexo_threads where app_id = $1";
 
 const DELETE: &str = "delete from nexo_apps where id = $1";
 
+/// Apps with a secret that another key has sealed than this one. Those that somebody changes right
+/// now are sealed by that.
+const SEALED: &str = "
+    select id, webhook_secret, previous_secret from nexo_apps
+    where split_part(webhook_secret, ':', 1) <> $1 or split_part(previous_secret, ':', 1) <> $1
+    limit $2 for no key update skip locked";
+
+const RESEAL: &str = "
+    update nexo_apps set webhook_secret = $2, previous_secret = $3 where id = $1";
+
+const SEALING_KEYS: &str = "
+    select distinct split_part(sealed, ':', 1) as id
+    from (
+        select webhook_secret from nexo_apps
+        union all select previous_secret from nexo_apps
+        union all select secret from nexo_agents
+    ) secrets (sealed)
+    where sealed is not null order by id";
+
 #[async_trait]
 impl AppStore for PostgresStore {
     async fn create_app(&self, app: NewApp) -> Result<App> {
@@ -173,6 +193,27 @@ impl AppStore for PostgresStore {
         }
         commit(transaction).await?;
         Ok(after)
+    }
+
+    async fn reseal_secrets(&self, limit: u32) -> Result<u64> {
+        let mut transaction = self.begin().await?;
+        let sealed = sqlx::query(SEALED).bind(self.keys.sealing_key()).bind(i64::from(limit));
+        let rows = find_all(&mut transaction, sealed).await?;
+        let mut count = 0;
+        for row in &rows {
+            // One that can't be opened stays as it is: it is told to whoever asks for its app.
+            if let Ok(resealed) = self.reseal(&mut Columns::of(row)) {
+                run(&mut transaction, resealed).await?;
+                count += 1;
+            }
+        }
+        commit(transaction).await?;
+        Ok(count)
+    }
+
+    async fn sealing_keys(&self) -> Result<Vec<String>> {
+        let rows = self.read_all(sqlx::query(SEALING_KEYS)).await?;
+        rows.iter().map(|row| Columns::of(row).take()).collect()
     }
 
     async fn delete_app(&self, scope: &Scope, app: AppId) -> Result<()> {
@@ -244,6 +285,16 @@ impl PostgresStore {
 
     fn open_app(&self, column: &str, app: AppId, sealed: Option<&str>) -> Result<Option<Secret>> {
         sealed.map(|sealed| self.keys.open(column, app.as_uuid(), sealed)).transpose()
+    }
+
+    fn reseal(&self, columns: &mut Columns<'_>) -> Result<SqlQuery<'static>> {
+        let app: Uuid = columns.take()?;
+        let reseal = |column, sealed: Option<&str>| {
+            sealed.map(|sealed| self.keys.reseal(column, app, sealed)).transpose()
+        };
+        let secret = reseal(SECRET, columns.take()?)?;
+        let previous = reseal(PREVIOUS_SECRET, columns.take()?)?;
+        Ok(sqlx::query(RESEAL).bind(app).bind(secret).bind(previous))
     }
 
     async fn save_app(&self, app: &App, connection: &mut Connection) -> Result<()> {

@@ -91,8 +91,7 @@ impl UserStore for PostgresStore {
         let mut transaction = self.begin().await?;
         let row = lock_user(user, &mut transaction).await?;
         let mut user = read_user(&mut Columns::of(&row))?;
-        check_conditions(&user, &changes)?;
-        user.apply(changes);
+        user.apply(changes)?;
         let query = sqlx::query(UPDATE)
             .bind(user.id.as_uuid())
             .bind(&user.email)
@@ -128,16 +127,6 @@ impl UserStore for PostgresStore {
 async fn lock_user(user: UserId, connection: &mut Connection) -> Result<PgRow> {
     let query = sqlx::query(FIND_TO_CHANGE).bind(user.as_uuid());
     find(connection, query).await?.ok_or(Error::UserNotFound)
-}
-
-fn check_conditions(user: &User, changes: &UserChanges) -> Result<()> {
-    if changes.if_hashed_password.as_ref().is_some_and(|hash| *hash != user.hashed_password) {
-        return Err(Error::Conflict("password was changed"));
-    }
-    if changes.if_email.as_ref().is_some_and(|email| *email != user.email) {
-        return Err(Error::Conflict("address was changed"));
-    }
-    Ok(())
 }
 
 fn email_taken_or(error: sqlx::Error, otherwise: fn(sqlx::Error) -> Error) -> Error {

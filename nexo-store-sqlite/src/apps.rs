@@ -55,6 +55,25 @@ const UPDATE: &str = "
 /// The foreign keys take everything below along.
 const DELETE: &str = "delete from nexo_apps where id = ?1";
 
+/// Apps with a secret that another key has sealed than this one.
+const SEALED: &str = "
+    select id, webhook_secret, previous_secret from nexo_apps
+    where substr(webhook_secret, 1, instr(webhook_secret, ':') - 1) <> ?1
+        or substr(previous_secret, 1, instr(previous_secret, ':') - 1) <> ?1
+    limit ?2";
+
+const RESEAL: &str = "
+    update nexo_apps set webhook_secret = ?2, previous_secret = ?3 where id = ?1";
+
+const SEALING_KEYS: &str = "
+    select distinct substr(sealed, 1, instr(sealed, ':') - 1) as id
+    from (
+        select webhook_secret as sealed from nexo_apps
+        union all select previous_secret from nexo_apps
+        union all select secret from nexo_agents
+    )
+    where sealed is not null order by id";
+
 #[async_trait]
 impl AppStore for SqliteStore {
     async fn create_app(&self, app: NewApp) -> Result<App> {
@@ -77,6 +96,16 @@ impl AppStore for SqliteStore {
     async fn update_app(&self, scope: &Scope, app: AppId, changes: AppChanges) -> Result<App> {
         let scope = scope.clone();
         self.write(move |tx| Box::pin(update(tx, scope, app, changes))).await
+    }
+
+    async fn reseal_secrets(&self, limit: u32) -> Result<u64> {
+        self.write(move |tx| Box::pin(reseal(tx, limit))).await
+    }
+
+    async fn sealing_keys(&self) -> Result<Vec<String>> {
+        let mut reader = self.reader().await?;
+        let keys = sqlx::query_scalar(SEALING_KEYS).fetch_all(&mut *reader).await;
+        Ok(keys.map_err(error::Problem::from)?)
     }
 
     async fn delete_app(&self, scope: &Scope, app: AppId) -> Result<()> {
@@ -223,6 +252,26 @@ async fn delete(tx: Tx<'_>, scope: Scope, app: AppId) -> error::Result<()> {
     Ok(())
 }
 
+async fn reseal(tx: Tx<'_>, limit: u32) -> error::Result<u64> {
+    let sealed = sqlx::query_as(SEALED).bind(tx.keys.sealing_key()).bind(limit);
+    let apps: Vec<(Uuid, Option<String>, Option<String>)> =
+        sealed.fetch_all(&mut *tx.connection).await?;
+    let mut count = 0;
+    for (app, secret, previous) in apps {
+        let reseal = |column, sealed: Option<String>| {
+            sealed.map(|sealed| tx.keys.reseal(column, app, &sealed)).transpose()
+        };
+        let (secret, previous) = (reseal(SECRET_COLUMN, secret), reseal(PREVIOUS_COLUMN, previous));
+        // One that can't be opened stays as it is: it is told to whoever asks for its app.
+        if let (Ok(secret), Ok(previous)) = (secret, previous) {
+            let resealed = sqlx::query(RESEAL).bind(app).bind(secret).bind(previous);
+            resealed.execute(&mut *tx.connection).await?;
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
 fn sealed_secret(keys: &KeyRing, app: &App) -> Option<String> {
     let secret = app.webhook_secret.as_ref()?;
     Some(keys.seal(SECRET_COLUMN, app.id.as_uuid(), secret.expose()))
@@ -255,4 +304,40 @@ fn read(row: &SqliteRow, keys: &KeyRing) -> error::Result<App> {
         created_at: row.instant("created_at")?,
         updated_at: row.instant("updated_at")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn another_key_seals_everything_anew_and_the_old_one_can_go() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("nexo.db");
+        let (old, new) = (KeyRing::generate("old"), KeyRing::generate("new"));
+        let both = format!("{},{}", new.expose().expose(), old.expose().expose());
+        let open = async |keys| SqliteStore::open(&path, keys).await.unwrap();
+        let store = open(old).await;
+        store.migrate().await.unwrap();
+        let owner: OwnerId = "owner".parse().unwrap();
+        let named = NewApp { webhook_secret: Some("first".into()), ..NewApp::new(owner, "Shop") };
+        let app = store.create_app(named).await.unwrap();
+        let changes = AppChanges {
+            webhook_secret: Some(Some("second".into())),
+            secret_overlap: Duration::from_secs(60),
+            ..AppChanges::default()
+        };
+        let app = store.update_app(&Scope::Everything, app.id, changes).await.unwrap();
+        let changing = open(both.parse().unwrap()).await;
+        assert_eq!(changing.sealing_keys().await.unwrap(), ["old"]);
+
+        assert_eq!(changing.reseal_secrets(10).await.unwrap(), 1);
+        assert_eq!(changing.reseal_secrets(10).await.unwrap(), 0);
+
+        let changed = open(new).await;
+        assert_eq!(changed.sealing_keys().await.unwrap(), ["new"]);
+        assert_eq!(changed.get_app(&Scope::Everything, app.id).await.unwrap(), app);
+    }
 }

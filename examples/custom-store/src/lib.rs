@@ -464,6 +464,8 @@ pass_on! {
         fn get_app(scope: &Scope, app: AppId) -> App;
         fn list_apps(owner: &OwnerId, page: PageRequest) -> Page<App>;
         fn update_app(scope: &Scope, app: AppId, changes: AppChanges) -> App;
+        fn reseal_secrets(limit: u32) -> u64;
+        fn sealing_keys() -> Vec<String>;
         {
             /// First the app, which takes away that anybody sees the files.
             async fn delete_app(&self, scope: &Scope, app: AppId) -> Result<()> {

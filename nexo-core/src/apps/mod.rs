@@ -231,6 +231,17 @@ pub trait AppStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// [`crate::Error::AppNotFound`] as for [`AppStore::get_app`].
     async fn delete_app(&self, scope: &Scope, app: AppId) -> Result<()>;
+
+    /// Seals secrets anew with the key that seals now, up to `limit` apps whose secrets another
+    /// one has sealed: so the key of a store can be changed while it is used. Gives how many
+    /// apps; fewer than `limit` where there are no more. No app is younger for it.
+    ///
+    /// A store that seals nothing has nothing to do.
+    async fn reseal_secrets(&self, limit: u32) -> Result<u64>;
+
+    /// The ids of the keys that secrets in the store are sealed with, in order, whether or not
+    /// this server has them ([`KeyRing`](crate::KeyRing)).
+    async fn sealing_keys(&self) -> Result<Vec<String>>;
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ gated! {
         fn list_apps(owner: &OwnerId, page: PageRequest) -> Page<App>;
         fn update_app(scope: &Scope, app: AppId, changes: AppChanges) -> App;
         fn delete_app(scope: &Scope, app: AppId) -> ();
+        fn reseal_secrets(limit: u32) -> u64;
+        fn sealing_keys() -> Vec<String>;
     }
     AgentStore {
         fn get_agent(scope: &Scope, app: AppId, agent: AgentId) -> Agent;

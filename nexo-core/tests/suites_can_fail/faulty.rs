@@ -86,7 +86,7 @@ macro_rules! unspoilt {
 unspoilt! {
     (), u32, u64, &OwnerId, AppId, AgentId, SubscriberId, ThreadId, MessageId, RunId, UserId, MailId,
     App, Agent, Vec<Agent>, Subscriber, Thread, ThreadChanges, MessageRange, PageRequest,
-    StartedRun, Run, Vec<RunStart>, SweptRuns, Stop, i64, User, Option<User>, MailKind, Vec<Mail>, String,
+    StartedRun, Run, Vec<RunStart>, SweptRuns, Stop, i64, User, Option<User>, MailKind, Vec<Mail>, String, Vec<String>,
     LimitDecision, DeliveryId, Replay, ReplayId, Vec<FollowedRun>, &[ThreadId], &[AppId],
     HashMap<ThreadId, i64>, HashMap<AppId, NewestThreads>,
 }
@@ -419,6 +419,7 @@ impl Passing for UserChanges {
     fn spoil(mut self, fault: Fault) -> Self {
         if fault == Fault::IgnoresConditions {
             (self.if_email, self.if_hashed_password) = (None, None);
+            self.if_token_epoch = None;
         }
         self
     }
@@ -458,6 +459,8 @@ passing! {
         fn list_apps(owner: &OwnerId, page: PageRequest) -> Page<App>;
         fn update_app(scope: &Scope, app: AppId, changes: AppChanges) -> App;
         fn delete_app(scope: &Scope, app: AppId) -> ();
+        fn reseal_secrets(limit: u32) -> u64;
+        fn sealing_keys() -> Vec<String>;
     }
     AgentStore {
         fn get_agent(scope: &Scope, app: AppId, agent: AgentId) -> Agent;

@@ -3,6 +3,8 @@
 //! A server with other token secrets would sign everybody out on every second request, and
 //! one without the encryption key could not sign a webhook. It is better not to start.
 
+use std::collections::BTreeSet;
+
 use nexo_core::{KeyRing, Secret, Store};
 use sha2::{Digest, Sha256};
 
@@ -18,23 +20,29 @@ pub(crate) async fn pin(store: &dyn Store, secrets: &Secrets) -> Result<()> {
         (RESET_PASSWORD, &tokens.reset_password),
         (VERIFICATION, &tokens.verification),
     ] {
-        let own = fingerprint(name, secret.expose());
-        if standing(store, name, &own).await? != own {
-            differing.push(name);
+        if !stands(store, name, fingerprint(name, secret.expose())).await? {
+            differing.push((name, setting(name)));
         }
     }
-    let own = ring(&secrets.keys);
-    let standing = standing(store, ENCRYPTION, &own[0]).await?;
-    // A new key in front of the ring is welcome, as long as the first one is still there.
-    if !own.contains(&standing) {
-        differing.push(ENCRYPTION);
+    let keys = ring(&secrets.keys);
+    for (id, key) in &keys {
+        let name = format!("{ENCRYPTION}.{id}");
+        if !stands(store, &name, key.clone()).await? {
+            differing.push((ENCRYPTION, setting(&name)));
+        }
     }
-    if differing.is_empty() { Ok(()) } else { Err(refusal(&differing)) }
+    if !differing.is_empty() {
+        return Err(refusal(&differing));
+    }
+    let used = store.sealing_keys().await.context("the keys in use can't be listed")?;
+    let missing: Vec<String> =
+        used.into_iter().filter(|id| !keys.iter().any(|(own, _)| own == id)).collect();
+    if missing.is_empty() { Ok(()) } else { Err(missing_keys(&missing)) }
 }
 
-async fn standing(store: &dyn Store, name: &str, own: &str) -> Result<String> {
-    let pinned = store.pin_setting(&setting(name), own).await;
-    pinned.context("the fingerprints of the secrets can't be compared")
+async fn stands(store: &dyn Store, name: &str, own: String) -> Result<bool> {
+    let pinned = store.pin_setting(&setting(name), &own).await;
+    Ok(pinned.context("the fingerprints of the secrets can't be compared")? == own)
 }
 
 fn setting(name: &str) -> String {
@@ -47,23 +55,36 @@ fn fingerprint(name: &str, secret: &str) -> String {
     hex::encode(digest.finalize())
 }
 
-/// The fingerprint of every key on the ring, the one that seals first.
-fn ring(keys: &KeyRing) -> Vec<String> {
+/// The id and the fingerprint of every key on the ring.
+fn ring(keys: &KeyRing) -> Vec<(String, String)> {
     let written: Secret = keys.expose();
-    written.expose().split(',').map(|key| fingerprint(ENCRYPTION, key)).collect()
+    let keys = written.expose().split(',').filter_map(|key| key.split_once(':'));
+    keys.map(|(id, key)| (id.to_owned(), fingerprint(ENCRYPTION, key))).collect()
 }
 
-fn refusal(differing: &[&str]) -> Failure {
-    let names = differing.join(", ");
-    let rows: Vec<String> = differing.iter().map(|name| setting(name)).collect();
+fn refusal(differing: &[(&str, String)]) -> Failure {
+    let names: BTreeSet<&str> = differing.iter().map(|(name, _)| *name).collect();
+    let names: Vec<&str> = names.into_iter().collect();
+    let rows: Vec<&str> = differing.iter().map(|(_, row)| row.as_str()).collect();
     Failure::new(format!(
-        "this server's secrets are not those that the database was used with: {names}\n\
+        "this server's secrets are not those that the database was used with: {}\n\
          \n\
          Copy them from a server that works: from its variables, or from secrets.toml in its\n\
          data directory. If they were changed on purpose, delete the rows named {}\n\
-         from the table nexo_settings; that signs everybody out, and webhook secrets that were\n\
-         sealed with a lost key can't be read again.",
+         from the table nexo_settings. Other secrets of tokens sign everybody out; webhook secrets\n\
+         that were sealed with a lost key can't be read again.",
+        names.join(", "),
         rows.join(", "),
+    ))
+}
+
+fn missing_keys(ids: &[String]) -> Failure {
+    Failure::new(format!(
+        "webhook secrets in the database are sealed with keys that this server does not have: {}\n\
+         \n\
+         Add them to {ENCRYPTION}, behind the others: servers that have both seal such secrets\n\
+         anew within some minutes, and the old keys are not needed any more then.",
+        ids.join(", "),
     ))
 }
 
@@ -97,14 +118,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_new_encryption_key_may_be_put_in_front() {
+    async fn keys_come_and_go_as_long_as_each_is_what_it_was() {
         let (store, old) = (MemoryStore::new(), KeyRing::generate("old"));
         pin(&store, &secrets("a", &old)).await.unwrap();
         let new = KeyRing::generate("new");
         let both = format!("{},{}", new.expose().expose(), old.expose().expose());
 
         pin(&store, &secrets("a", &both.parse().unwrap())).await.unwrap();
+        pin(&store, &secrets("a", &new)).await.unwrap();
 
-        assert!(pin(&store, &secrets("a", &new)).await.is_err());
+        let another = pin(&store, &secrets("a", &KeyRing::generate("old"))).await;
+        let refused = another.unwrap_err().to_string();
+        assert!(refused.contains("fingerprint.ENCRYPTION_KEYS.old"), "{refused}");
     }
 }

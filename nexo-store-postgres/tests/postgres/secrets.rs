@@ -81,3 +81,21 @@ async fn without_its_key_a_secret_does_not_open() {
     let read = stranger.get_app(&Scope::Everything, app.id).await;
     assert!(matches!(read, Err(Error::Corrupt(_))), "{read:?}");
 }
+
+#[tokio::test]
+async fn another_key_seals_everything_anew_and_the_old_one_can_go() {
+    let (store, _database) = fresh_store().await;
+    let (old, new) = (KeyRing::generate("old"), KeyRing::generate("new"));
+    let both = format!("{},{}", new.expose().expose(), old.expose().expose());
+    let with = |keys: KeyRing| PostgresStore::new(store.pool().clone(), keys);
+    let app = app_with_two_secrets(&with(old)).await;
+    let changing = with(both.parse().unwrap());
+    assert_eq!(changing.sealing_keys().await.unwrap(), ["old"]);
+
+    assert_eq!(changing.reseal_secrets(10).await.unwrap(), 1);
+    assert_eq!(changing.reseal_secrets(10).await.unwrap(), 0);
+
+    let changed = with(new);
+    assert_eq!(changed.sealing_keys().await.unwrap(), ["new"]);
+    assert_eq!(changed.get_app(&Scope::Everything, app.id).await.unwrap(), app);
+}

@@ -196,6 +196,14 @@ impl AppStore for MemoryStore {
             Ok(())
         })
     }
+
+    async fn reseal_secrets(&self, _: u32) -> Result<u64> {
+        Ok(0)
+    }
+
+    async fn sealing_keys(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
 }
 
 #[async_trait]
