@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, Method};
 use nexo_core::{
-    AppId, Engine, Failure, Feed, Hint, Nexo, Store, ThreadId, Topic,
+    AppId, Engine, Failure, Feed, Hint, Nexo, OwnerId, Store, ThreadId, Topic,
     dispatch::webhook::{Guard, WebhookDispatcher},
 };
 
@@ -282,6 +282,15 @@ impl Api {
     /// The built-in accounts.
     pub(crate) fn accounts(&self) -> &Accounts {
         self.inner.accounts.as_ref().expect("rows that need accounts are there only with them")
+    }
+
+    /// Whether an owner has not been deleted, nor is about to be. With a login of the host's,
+    /// that is the host's to know.
+    pub(crate) async fn is_owner_there(&self, owner: &OwnerId) -> Result<bool, ApiError> {
+        let user = self.inner.accounts.as_ref().zip(owner.as_str().parse().ok());
+        let Some((accounts, user)) = user else { return Ok(true) };
+        let user = accounts.store().find_user(user).await?;
+        Ok(user.is_some_and(|user| user.is_active))
     }
 
     /// Looks up what a path names, for a request that is about to be refused for something

@@ -2,6 +2,7 @@
 
 use nexo_core::{
     App, AppChanges, AppId, ConfigChange, JsonObject, NewApp, OwnerId, PageRequest, Principal,
+    Scope,
 };
 
 use crate::{
@@ -151,7 +152,13 @@ pub(crate) async fn create_app(
         webhook_secret: body.webhook_secret.and_then(|secret| secret.0),
         config: body.config_json.0.map(|config| config.0).unwrap_or_default(),
     };
-    Ok(Json(api.store().create_app(app).await?.into()))
+    let app = api.store().create_app(app).await?;
+    if !api.is_owner_there(&app.owner).await? {
+        // Their deletion may not have seen this one.
+        api.store().delete_app(&Scope::App(app.id), app.id).await?;
+        return Err(ApiError::UNAUTHORIZED);
+    }
+    Ok(Json(app.into()))
 }
 
 /// Gets an app.

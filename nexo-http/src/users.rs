@@ -80,7 +80,8 @@ pub(crate) async fn patch_current_user(
         is_verified: Given(None),
         ..body
     };
-    update(&api, user, own).await
+    let epoch = Some(user.token_epoch);
+    update(&api, user, own, epoch).await
 }
 
 /// Gets any user.
@@ -99,21 +100,32 @@ pub(crate) async fn patch_user(
     named: NamedUser,
     JsonBody(body): JsonBody<UserUpdate>,
 ) -> Result<Json<UserRead>, ApiError> {
-    update(&api, named.find(&api).await?, body).await
+    update(&api, named.find(&api).await?, body, None).await
 }
 
-/// Deletes any user, with all their apps.
+/// Deletes any user, with all their apps. First their tokens end: an app that they make while
+/// others are deleted would stay, and nobody could delete it.
 pub(crate) async fn delete_user(
     State(api): State,
     _: Superuser,
     named: NamedUser,
 ) -> Result<NoContent, ApiError> {
     let user = named.find(&api).await?;
-    api.accounts().store().delete_user(user.id).await?;
+    let store = api.accounts().store();
+    let ended = UserChanges { is_active: Some(false), ..UserChanges::default() };
+    store.update_user(user.id, ended).await?;
+    store.delete_user(user.id).await?;
     Ok(NoContent)
 }
 
-async fn update(api: &Api, user: User, body: UserUpdate) -> Result<Json<UserRead>, ApiError> {
+/// `if_token_epoch` is that of the token which the user shows: it may end while the new password
+/// is hashed, and must not have the last word then.
+async fn update(
+    api: &Api,
+    user: User,
+    body: UserUpdate,
+    if_token_epoch: Option<i64>,
+) -> Result<Json<UserRead>, ApiError> {
     let email = body.email.0.map(|email| email.0);
     let hashed_password = match body.password {
         Some(password) => {
@@ -130,11 +142,13 @@ async fn update(api: &Api, user: User, body: UserUpdate) -> Result<Json<UserRead
         is_superuser: flag(body.is_superuser),
         is_verified: flag(body.is_verified),
         locale: body.locale.0.map(|locale| locale.0),
+        if_token_epoch,
         ..UserChanges::default()
     };
     match api.accounts().store().update_user(user.id, changes).await {
         Ok(user) => Ok(Json(user.into())),
         Err(Error::UserNotFound) => Err(ApiError::NOT_FOUND),
+        Err(Error::Conflict(_)) => Err(ApiError::UNAUTHORIZED),
         Err(error) => Err(error.into()),
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use crate::{Result, Timestamp, UserId};
+use crate::{Error, Result, Timestamp, UserId};
 
 /// A person who signs in.
 #[derive(Clone, PartialEq, Eq)]
@@ -15,7 +15,8 @@ pub struct User {
     pub email: String,
     /// The hash of their password.
     pub hashed_password: String,
-    /// Whether they may sign in.
+    /// Whether they may sign in. Their apps go on: agents are asked, and partners who know an app's
+    /// secret are let in.
     pub is_active: bool,
     /// Whether they may administer users.
     pub is_superuser: bool,
@@ -34,7 +35,13 @@ impl User {
     ///
     /// A new address is not verified. A new password, and losing the right to sign in, end
     /// every token.
-    pub fn apply(&mut self, changes: UserChanges) {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Conflict`] if the user is not any more what the change was decided on; nothing is
+    /// changed then.
+    pub fn apply(&mut self, changes: UserChanges) -> Result<()> {
+        self.check(&changes)?;
         if let Some(email) = changes.email.filter(|email| *email != self.email) {
             self.email = email;
             self.is_verified = false;
@@ -52,6 +59,21 @@ impl User {
         if let Some(locale) = changes.locale {
             self.locale = locale;
         }
+        Ok(())
+    }
+
+    fn check(&self, changes: &UserChanges) -> Result<()> {
+        let same = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|it| it == is);
+        if !same(&changes.if_hashed_password, &self.hashed_password) {
+            return Err(Error::Conflict("the password has changed"));
+        }
+        if !same(&changes.if_email, &self.email) {
+            return Err(Error::Conflict("the e-mail address has changed"));
+        }
+        if changes.if_token_epoch.is_some_and(|epoch| epoch != self.token_epoch) {
+            return Err(Error::Conflict("the tokens have ended"));
+        }
+        Ok(())
     }
 }
 
@@ -101,6 +123,8 @@ pub struct UserChanges {
     pub if_hashed_password: Option<String>,
     /// Only if the address still is this one.
     pub if_email: Option<String>,
+    /// Only if the tokens of this epoch have not ended.
+    pub if_token_epoch: Option<i64>,
 }
 
 /// Where users are kept.
@@ -112,7 +136,7 @@ pub trait UserStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`crate::Error::EmailTaken`] if another user has the address, not regarding case
+    /// [`Error::EmailTaken`] if another user has the address, not regarding case
     /// ([`email_key`]).
     async fn create_user(&self, user: NewUser) -> Result<User>;
 
@@ -126,8 +150,8 @@ pub trait UserStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`crate::Error::UserNotFound`]; [`crate::Error::EmailTaken`];
-    /// [`crate::Error::Conflict`] if `if_hashed_password` or `if_email` does not hold.
+    /// [`Error::UserNotFound`]; [`Error::EmailTaken`];
+    /// [`Error::Conflict`] if one of the conditions does not hold.
     async fn update_user(&self, user: UserId, changes: UserChanges) -> Result<User>;
 
     /// Replaces the hash of an unchanged password by a better one; no token ends. Does nothing
@@ -138,6 +162,6 @@ pub trait UserStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`crate::Error::UserNotFound`].
+    /// [`Error::UserNotFound`].
     async fn delete_user(&self, user: UserId) -> Result<()>;
 }

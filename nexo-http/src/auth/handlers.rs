@@ -233,6 +233,8 @@ pub(crate) async fn reset_password(
     let changes = UserChanges {
         hashed_password: Some(accounts.passwords().hash(body.password).await?),
         if_hashed_password: Some(user.hashed_password),
+        if_email: Some(user.email),
+        if_token_epoch: Some(user.token_epoch),
         ..UserChanges::default()
     };
     match accounts.store().update_user(user.id, changes).await {
@@ -242,11 +244,11 @@ pub(crate) async fn reset_password(
     }
 }
 
-/// The active user whose present password the token was issued for.
+/// The active user, if they are what they were when the token was issued.
 async fn reset_user(accounts: &Accounts, token: &str) -> Result<Option<User>, ApiError> {
-    let Some((id, password)) = accounts.tokens().read_reset(token) else { return Ok(None) };
+    let Some((id, then)) = accounts.tokens().read_reset(token) else { return Ok(None) };
     let user = accounts.store().find_user(id).await?;
-    Ok(user.filter(|user| user.is_active && fingerprint(&user.hashed_password) == password))
+    Ok(user.filter(|user| user.is_active && fingerprint(user) == then))
 }
 
 /// Notes that an address is its user's, with the token from a mail.

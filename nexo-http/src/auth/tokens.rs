@@ -103,13 +103,13 @@ impl Tokens {
     pub fn reset_password(&self, user: &User, now: Timestamp) -> String {
         self.reset.sign(&ResetClaims {
             sub: user.id,
-            password_fgpt: fingerprint(&user.hashed_password),
+            password_fgpt: fingerprint(user),
             aud: RESET,
             exp: now.plus(MAIL_LIFETIME).as_seconds(),
         })
     }
 
-    /// The user whom a reset token names, and the fingerprint of the password it was for.
+    /// The user whom a reset token names, and the fingerprint of what they were then.
     pub(crate) fn read_reset(&self, token: &str) -> Option<(UserId, String)> {
         let claims: ResetClaims = self.reset.read(token)?;
         Some((claims.sub, claims.password_fgpt))
@@ -139,9 +139,16 @@ impl fmt::Debug for Tokens {
     }
 }
 
-/// Changes whenever the password does, and tells nothing about it.
-pub(crate) fn fingerprint(hashed_password: &str) -> String {
-    hex::encode(Sha256::digest(hashed_password))
+/// Changes whenever the password does, the address to which the mail went, or the epoch of all
+/// tokens; and tells nothing about them.
+pub(crate) fn fingerprint(user: &User) -> String {
+    let digest = Sha256::new()
+        .chain_update(&user.hashed_password)
+        .chain_update(b"\0")
+        .chain_update(email_key(&user.email))
+        .chain_update(b"\0")
+        .chain_update(user.token_epoch.to_be_bytes());
+    hex::encode(digest.finalize())
 }
 
 /// What a token is for: its secret and its audience.

@@ -289,6 +289,10 @@ pub(super) async fn a_bad_reset_token_changes_nothing(setup: Setup) {
     let inactive = world.sign_up().await.0;
     let changes = UserChanges { is_active: Some(false), ..UserChanges::default() };
     let inactive = world.store.update_user(inactive.id, changes).await.unwrap();
+    let moved = world.sign_up().await.0;
+    let email = Some("elsewhere@example.com".to_owned());
+    let changes = UserChanges { email, ..UserChanges::default() };
+    world.store.update_user(moved.id, changes).await.unwrap();
 
     for token in [
         "".to_owned(),
@@ -297,6 +301,8 @@ pub(super) async fn a_bad_reset_token_changes_nothing(setup: Setup) {
         world.tokens.access(&user, now),
         world.tokens.verify_email(&user, now),
         world.tokens.reset_password(&inactive, now),
+        // It went to a mailbox that is not theirs any more.
+        world.tokens.reset_password(&moved, now),
     ] {
         let body = json!({"token": token, "password": "New&Password2"});
         let answer = world.nobody().post("/auth/reset-password", body).await;

@@ -190,7 +190,7 @@ pub(super) async fn an_app_of_ones_own_leads_to_nothing_of_another(setup: Setup)
     assert_eq!(victim.snapshot().await, before);
 }
 
-pub(super) async fn a_deactivated_owner_reaches_nothing_any_more(setup: Setup) {
+pub(super) async fn the_token_of_a_deactivated_owner_opens_nothing_any_more(setup: Setup) {
     let world = setup.start().await;
     let tenant = Tenant::create(&world, "secret").await;
     let off = UserChanges { is_active: Some(false), ..UserChanges::default() };

@@ -398,7 +398,7 @@ suite! { $
         nobody_who_must_not_reaches_what_is_somebody_elses,
         what_names_nothing_is_open_only_if_it_is_meant_to_be,
         an_app_of_ones_own_leads_to_nothing_of_another,
-        a_deactivated_owner_reaches_nothing_any_more,
+        the_token_of_a_deactivated_owner_opens_nothing_any_more,
     }
     raw {
         a_body_that_is_too_large_is_refused_unread,

@@ -101,8 +101,8 @@ impl<'a> Reader<'a> {
     ) -> Option<T> {
         self.loc.push(name.into());
         let read = match fields.get(name) {
-            Some(value @ Value::String(text)) if text.contains('\0') => {
-                self.violations.push(nul(self.loc.clone(), value));
+            Some(Value::String(text)) if text.contains('\0') => {
+                self.violations.push(nul(self.loc.clone()));
                 None
             }
             value => T::read(value, self),

@@ -35,10 +35,10 @@ impl Violation {
         Self { kind, loc, msg: msg.into(), input: Value::Null, ctx: None }
     }
 
-    /// The same with what was found there. The value of a secret member is not kept.
+    /// The same with what was found there. Nothing within a secret member is kept.
     #[must_use]
     pub fn with_input(mut self, input: impl Into<Value>) -> Self {
-        let about_secret = self.loc.last().and_then(Value::as_str).is_some_and(is_secret);
+        let about_secret = self.loc.iter().filter_map(Value::as_str).any(is_secret);
         self.input = if about_secret && self.kind != "missing" {
             Value::from(REDACTED)
         } else {

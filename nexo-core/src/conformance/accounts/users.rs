@@ -191,12 +191,16 @@ pub(super) async fn a_change_under_a_condition_that_fails_changes_nothing(
     assert_fails!(store.update_user(user.id, if_hash("other")).await, Error::Conflict(_));
     let other = if_email("bob@example.com");
     assert_fails!(store.update_user(user.id, other).await, Error::Conflict(_));
+    let if_epoch = |epoch| UserChanges { if_token_epoch: Some(epoch), ..password("newest") };
+    assert_fails!(store.update_user(user.id, if_epoch(1)).await, Error::Conflict(_));
     assert_same(store.find_user(user.id).await.unwrap(), &user);
 
     let changed = store.update_user(user.id, if_hash("$argon2id$one")).await.unwrap();
     assert_eq!(changed.hashed_password, "new");
     let changed = store.update_user(user.id, if_email("ann@example.com")).await.unwrap();
     assert_eq!(changed.hashed_password, "newer");
+    let changed = store.update_user(user.id, if_epoch(2)).await.unwrap();
+    assert_eq!(changed.hashed_password, "newest");
 }
 
 /// The token in a reset mail is good for one new password, also when it is used twice at once.

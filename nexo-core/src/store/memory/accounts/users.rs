@@ -22,17 +22,6 @@ impl User {
             created_at: now,
         }
     }
-
-    fn check_conditions(&self, changes: &UserChanges) -> Result<()> {
-        let hash = &self.hashed_password;
-        if changes.if_hashed_password.as_ref().is_some_and(|expected| expected != hash) {
-            return Err(Error::Conflict("the password has changed"));
-        }
-        if changes.if_email.as_ref().is_some_and(|expected| *expected != self.email) {
-            return Err(Error::Conflict("the e-mail address has changed"));
-        }
-        Ok(())
-    }
 }
 
 impl Accounts {
@@ -51,9 +40,8 @@ impl Accounts {
 
     fn update_user(&mut self, user: UserId, changes: UserChanges) -> Result<User> {
         let mut changed = self.users.get(&user).cloned().ok_or(Error::UserNotFound)?;
-        changed.check_conditions(&changes)?;
         let old = email_key(&changed.email);
-        changed.apply(changes);
+        changed.apply(changes)?;
         if self.user_with_address(&changed.email).is_some_and(|other| other.id != user) {
             return Err(Error::EmailTaken);
         }
