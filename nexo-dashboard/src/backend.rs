@@ -127,7 +127,10 @@ impl From<Opened> for Backend {
 
 #[cfg(feature = "sqlite")]
 async fn open_sqlite(path: &Path, config: &Config, keys: KeyRing) -> Result<Opened> {
-    secrets::prepare_directory(&config.data_dir)?;
+    // A file elsewhere needs no such directory to be looked at.
+    if path.starts_with(&config.data_dir) {
+        secrets::prepare_directory(&config.data_dir)?;
+    }
     let readers = config.database.max_connections.min(MAX_READERS);
     let options = SqliteOptions::new(path).with_max_readers(readers);
     let store = SqliteStore::open_with(options, keys).await;

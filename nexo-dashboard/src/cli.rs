@@ -35,7 +35,7 @@ pub(crate) struct Cli {
     port: Option<String>,
     /// Which web framework serves: axum, or actix if it was built in (axum)
     ///
-    /// Answers and limits are the same; actix speaks HTTP/1.1 only.
+    /// Answers and limits are the same.
     #[arg(long, value_name = "FRAMEWORK", global = true)]
     http: Option<String>,
     /// CRITICAL, ERROR, WARNING, INFO or DEBUG (INFO)

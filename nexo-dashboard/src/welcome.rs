@@ -30,7 +30,11 @@ pub(crate) fn print(config: &Config, own: SocketAddr, out: &mut impl Write) -> i
     writeln!(out)?;
     writeln!(out, "Three things to try:")?;
     let command = command();
-    writeln!(out, "  - {command} seed: makes a user and an app, and says how to sign in")?;
+    if config.production {
+        writeln!(out, "  - {command} user create EMAIL: makes a user; the password is asked for")?;
+    } else {
+        writeln!(out, "  - {command} seed: makes a user and an app, and says how to sign in")?;
+    }
     let path = ui::sign_in_path();
     writeln!(out, "  - {url}{path} in a browser: sign in, and try what the app can do")?;
     writeln!(out, "  - {command} doctor: looks for problems in the set-up")?;

@@ -157,7 +157,10 @@ async fn database(config: &Config) -> Finding {
 async fn look_into(backend: &Backend) -> std::result::Result<(), String> {
     backend.store.ping().await.map_err(|error| format!("it does not answer: {error}"))?;
     let tables = backend.accounts.find_user(UserId::new()).await;
-    tables.map_err(|_| "its tables are not there: run `nexo-dashboard migrate`")?;
+    tables.map_err(|error| match error {
+        error if error.is_passing() => format!("it does not answer: {error}"),
+        _ => "its tables are not there: run `nexo-dashboard migrate`".to_owned(),
+    })?;
     backend.check_integrity().await.map_err(|failure| failure.to_string())
 }
 

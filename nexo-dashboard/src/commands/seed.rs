@@ -22,8 +22,14 @@ const APP: &str = "Test App";
 const DESCRIPTION: &str = "An app to try things with: it repeats what you say";
 const CONFIG: &str = r#"{"integration":{"mode":"simulator"},"simulator":{"scenario":"generic","disclaimer":false,"latency_ms":0},"webhook":{"timeout_ms":8000}}"#;
 
-/// Makes the personas, each with an app.
+/// Makes the personas, each with an app. Their password is known to everybody.
 pub(crate) async fn seed(config: &Config, personas: &[String], out: &mut impl Write) -> Result<()> {
+    if config.production {
+        return Err(Failure::new(
+            "users to try things with have a password that everybody knows, and PRODUCTION is on: \
+             make one of your own with `user create`",
+        ));
+    }
     let emails = emails(personas)?;
     let backend = open(config).await?;
     for email in &emails {

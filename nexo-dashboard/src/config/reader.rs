@@ -54,7 +54,8 @@ impl<'a> Reader<'a> {
 
     /// Text that may be set to nothing on purpose.
     pub(super) fn text_or_empty(&mut self, name: &'static str, default: &str) -> String {
-        let (value, origin) = self.sources.find(name).unwrap_or((default, Origin::Default));
+        let (value, origin) =
+            self.sources.find_or_empty(name).unwrap_or((default, Origin::Default));
         self.show(name, value.to_owned(), origin);
         value.to_owned()
     }
@@ -172,8 +173,8 @@ impl<'a> Reader<'a> {
 
     fn find(&self, name: &str) -> (Option<String>, Origin) {
         match self.sources.find(name) {
-            Some((value, origin)) if !value.is_empty() => (Some(value.to_owned()), origin),
-            _ => (None, Origin::Default),
+            Some((value, origin)) => (Some(value.to_owned()), origin),
+            None => (None, Origin::Default),
         }
     }
 

@@ -75,9 +75,20 @@ impl Sources {
         self
     }
 
+    /// What the first source says that gives `name` a value; an empty one is none.
+    pub(super) fn find<'a>(&'a self, name: &'a str) -> Option<(&'a str, Origin)> {
+        self.all(name).find(|(value, _)| !value.is_empty())
+    }
+
     /// What the first source that mentions `name` says; empty is a value as well here.
-    pub(super) fn find(&self, name: &str) -> Option<(&str, Origin)> {
-        self.layers.iter().find_map(|layer| Some((layer.values.get(name)?.trim(), layer.origin)))
+    pub(super) fn find_or_empty<'a>(&'a self, name: &'a str) -> Option<(&'a str, Origin)> {
+        self.all(name).next()
+    }
+
+    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, Origin)> {
+        self.layers
+            .iter()
+            .filter_map(move |layer| Some((layer.values.get(name)?.trim(), layer.origin)))
     }
 }
 

@@ -39,6 +39,21 @@ fn names_may_be_in_any_case_and_an_empty_value_counts_as_unset() {
 }
 
 #[test]
+fn an_empty_value_hides_no_other() {
+    let layer = |port: &str, openapi: &str| {
+        [("PORT".to_owned(), port.to_owned()), ("OPENAPI_URL".to_owned(), openapi.to_owned())]
+    };
+    let sources = Sources::default()
+        .with(Origin::Environment, layer(" ", ""))
+        .with(Origin::File, layer("9000", "/schema.json"));
+
+    let config = Config::read(&sources).unwrap();
+
+    assert_eq!(config.listen.port, 9_000);
+    assert_eq!(config.api.openapi_path, "", "where empty means something, it says it");
+}
+
+#[test]
 fn the_first_source_that_mentions_a_name_decides() {
     let layer = |value: &str| [("PORT".to_owned(), value.to_owned())];
     let sources = Sources::default()

@@ -75,9 +75,17 @@ impl Carrier {
             .from(self.from.clone())
             .to(Mailbox::new(None, to))
             .subject(&letter.subject)
-            .message_id(None)
+            .message_id(Some(self.message_id(letter)))
             .multipart(body)
             .map_err(|_| Failure::new("it can't be put together"))
+    }
+}
+
+impl Carrier {
+    /// The same each time that a mail is sent: where it was not known that it had left, receivers
+    /// can tell that they have it already.
+    fn message_id(&self, letter: &Letter) -> String {
+        format!("<{}@{}>", letter.id, self.from.email.domain())
     }
 }
 

@@ -43,7 +43,8 @@ pub(crate) struct Postman {
 }
 
 impl Postman {
-    /// Sends mails until `stop`; what is under way then is finished.
+    /// Sends mails until `stop`; what is under way then is finished, if the server lets it. If
+    /// not, it is sent again later, under the same `Message-ID`.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let mut every = tokio::time::interval(POLL_EVERY);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -1,11 +1,15 @@
 //! From a queued mail to a letter: subject, plain text, HTML.
 
-use nexo_core::accounts::{Mail, MailKind};
+use nexo_core::{
+    MailId,
+    accounts::{Mail, MailKind},
+};
 
 use super::catalogue::{Text, text};
 
 /// A mail as it is sent.
 pub(super) struct Letter {
+    pub(super) id: MailId,
     pub(super) kind: MailKind,
     pub(super) to: String,
     pub(super) subject: String,
@@ -17,6 +21,7 @@ impl Letter {
     pub(super) fn new(mail: &Mail, link: &str) -> Self {
         let (to, text) = (mail.user.email.clone(), text(mail.kind, &mail.user.locale));
         Self {
+            id: mail.id,
             kind: mail.kind,
             subject: text.subject.to_owned(),
             plain: plain(text, &to, link),
