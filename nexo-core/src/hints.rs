@@ -43,6 +43,8 @@ pub enum Topic {
 pub enum Heard {
     /// Something has changed here.
     Hint(Hint),
+    /// Hints of text may have been missed: any run may have said more.
+    Texts,
     /// Hints may have been missed: anything may have changed.
     Everything,
 }
@@ -62,17 +64,28 @@ pub trait StreamHub: fmt::Debug + Send + Sync + 'static {
 }
 
 /// The hints that a listener hears.
+///
+/// Of text there are so many, where many runs speak, that the others would be lost among them:
+/// so each kind is missed by itself.
 #[derive(Debug)]
-pub struct Hints(broadcast::Receiver<Heard>);
+pub struct Hints {
+    changes: broadcast::Receiver<Heard>,
+    texts: broadcast::Receiver<Heard>,
+}
 
 impl Hints {
     /// The next one; `None` once the hub is gone.
     ///
     /// Nothing is lost when the future is dropped.
     pub async fn next(&mut self) -> Option<Heard> {
-        match self.0.recv().await {
+        let (heard, missed) = tokio::select! {
+            biased;
+            heard = self.changes.recv() => (heard, Heard::Everything),
+            heard = self.texts.recv() => (heard, Heard::Texts),
+        };
+        match heard {
             Ok(heard) => Some(heard),
-            Err(RecvError::Lagged(_)) => Some(Heard::Everything),
+            Err(RecvError::Lagged(_)) => Some(missed),
             Err(RecvError::Closed) => None,
         }
     }
@@ -81,19 +94,27 @@ impl Hints {
 /// Carries hints within this process: all that is needed where one server works on a store,
 /// and what a hub that reaches further is made with.
 #[derive(Clone, Debug)]
-pub struct LocalHub(broadcast::Sender<Heard>);
+pub struct LocalHub {
+    changes: broadcast::Sender<Heard>,
+    texts: broadcast::Sender<Heard>,
+}
 
 impl LocalHub {
     /// Has everybody on this server hear something.
     pub fn pass_on(&self, heard: Heard) {
+        let way = match heard {
+            Heard::Texts | Heard::Hint(Hint { topic: Topic::Text(_), .. }) => &self.texts,
+            Heard::Everything | Heard::Hint(_) => &self.changes,
+        };
         // Where nobody listens there is nobody to tell.
-        let _ = self.0.send(heard);
+        let _ = way.send(heard);
     }
 }
 
 impl Default for LocalHub {
     fn default() -> Self {
-        Self(broadcast::Sender::new(MAX_WAITING))
+        let way = || broadcast::Sender::new(MAX_WAITING);
+        Self { changes: way(), texts: way() }
     }
 }
 
@@ -103,7 +124,7 @@ impl StreamHub for LocalHub {
     }
 
     fn listen(&self) -> Hints {
-        Hints(self.0.subscribe())
+        Hints { changes: self.changes.subscribe(), texts: self.texts.subscribe() }
     }
 
     fn reaches_others(&self) -> bool {
@@ -142,6 +163,21 @@ mod tests {
         }
 
         assert_eq!(listener.next().await, Some(Heard::Everything));
+        assert!(matches!(listener.next().await, Some(Heard::Hint(_))));
+    }
+
+    #[tokio::test]
+    async fn runs_that_speak_drown_nothing_else() {
+        let hub = LocalHub::default();
+        let mut listener = hub.listen();
+        let change = hint(Topic::Message);
+        hub.tell(change);
+        for _ in 0..=MAX_WAITING {
+            hub.tell(hint(Topic::Text(RunId::new())));
+        }
+
+        assert_eq!(listener.next().await, Some(Heard::Hint(change)));
+        assert_eq!(listener.next().await, Some(Heard::Texts));
         assert!(matches!(listener.next().await, Some(Heard::Hint(_))));
     }
 

@@ -220,7 +220,7 @@ impl Mirrors {
     fn hear(&self, heard: Heard) -> bool {
         let mut kept = self.lock();
         match heard {
-            Heard::Everything => kept.due = kept.all.keys().copied().collect(),
+            Heard::Everything | Heard::Texts => kept.due = kept.all.keys().copied().collect(),
             Heard::Hint(hint) => match hint.topic {
                 Topic::Run(run) | Topic::Text(run) if kept.all.contains_key(&run) => {
                     kept.due.insert(run);

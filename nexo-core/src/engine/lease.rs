@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
 use super::{Engine, Inner, attend, record};
-use crate::{Error, Result, SweepRuns};
+use crate::{Error, Result, Scope, SweepRuns};
 
 const BEAT_EVERY: Duration = Duration::from_secs(3);
 /// After this much silence a server counts as gone.
@@ -110,6 +110,9 @@ async fn sweep(inner: &Inner, silence: Duration) -> Result<()> {
     }
     for run in swept.queued.iter().chain(&swept.ended) {
         debug!(run.id = %run, "nobody carried this run");
+        if let Ok(run) = inner.store.get_run(&Scope::Everything, *run).await {
+            inner.tell_of(&run);
+        }
     }
     if !swept.queued.is_empty() {
         inner.news.notify_one();

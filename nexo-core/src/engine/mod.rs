@@ -39,9 +39,9 @@ use tokio_util::{
 };
 
 use crate::{
-    AppId, Dispatcher, Error, FinishRun, Handlers, Hint, Message, Once, Overlap, Reply, Result,
-    Run, RunCursor, RunId, RunStart, RunState, Scope, ServerId, StartRun, StartedRun, Stop, Store,
-    StreamHub, ThreadId, Topic, Turn,
+    AppConfig, AppId, Dispatcher, Error, FinishRun, Handlers, Hint, Message, Once, Overlap, Reply,
+    Result, Run, RunCursor, RunId, RunStart, RunState, Scope, ServerId, StartRun, StartedRun, Stop,
+    Store, StreamHub, ThreadId, Topic, Turn,
     hub::{Hub, RunWatch, Unstored},
 };
 
@@ -335,7 +335,7 @@ impl Inner {
     async fn begin(self: Arc<Self>, scope: &Scope, wish: Wish) -> Result<Once<Answering>> {
         let run = RunId::new();
         let wished = self.hub.open(run, 0);
-        let (app, thread) = (wish.app, wish.thread);
+        let (app, thread, wished_overlap) = (wish.app, wish.thread, wish.options.overlap);
         let start = StartRun {
             run,
             app,
@@ -352,6 +352,11 @@ impl Inner {
             wish.put_to(&*self.store, scope, start).await?;
         if said.is_some() && !replayed {
             self.hints.tell(Hint { app, thread, topic: Topic::Message });
+        }
+        let is_new = started.run().id == run;
+        if is_new && may_replace(wished_overlap, &started) {
+            // Other runs of the thread ended, or have to stop.
+            self.hints.tell(Hint { app, thread, topic: Topic::Thread });
         }
         let watch = match started {
             StartedRun::Started(start) => {
@@ -405,5 +410,15 @@ impl Inner {
         let (time, turn) = (start.time_left, Arc::new(Turn::from(start)));
         let carried = turn::drive(Arc::clone(self), turn, time, publisher, reins);
         self.tasks.spawn_on(carried, &self.handle);
+    }
+}
+
+/// Whether a wish that made a run may have ended others. Where the app's own rule holds and is
+/// not known here, it may if there were any.
+fn may_replace(wished: Option<Overlap>, started: &StartedRun) -> bool {
+    match (wished, started) {
+        (Some(overlap), _) => overlap.replaces(),
+        (None, StartedRun::Started(start)) => AppConfig::read(&start.app.config).overlap.replaces(),
+        (None, StartedRun::Standing(_)) => true,
     }
 }

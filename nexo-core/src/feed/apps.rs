@@ -12,7 +12,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Feed, Inner, NewestThreads};
+use super::{Feed, Inner, NewestThreads, attend::NEWEST};
 use crate::{AppId, Hint, Result, Scope, ThreadId, Topic};
 
 /// How much waits for a watcher that is busy. One that misses more is told to look everywhere.
@@ -83,13 +83,20 @@ impl WatchedApp {
         let mut known = self.known();
         let Some(before) = known.replace(newest) else { return Vec::new() };
         let Some(now) = known.as_mut() else { return Vec::new() };
+        let mut changed = Vec::new();
         for (thread, version) in now.iter_mut() {
             let told = before.get(thread).copied().unwrap_or_default();
             if *version > told {
-                self.tell(self.changed(*thread));
+                changed.push(*thread);
             }
             // A look may have begun before something was told.
             *version = told.max(*version);
+        }
+        // Where all of them have changed, others may have that were not looked at.
+        if changed.len() >= NEWEST as usize && changed.len() == now.len() {
+            self.tell(AppEvent::Resync);
+        } else {
+            changed.into_iter().for_each(|thread| self.tell(self.changed(thread)));
         }
         before.into_keys().filter(|thread| !now.contains_key(thread)).collect()
     }

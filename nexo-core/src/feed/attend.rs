@@ -23,7 +23,7 @@ const LOOK_AT_APPS_EVERY: Duration = Duration::from_secs(2);
 /// How long after a look the next one is at the earliest, however much is heard.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How many threads and runs of an app are looked at, from the top of its lists.
-const NEWEST: u32 = 50;
+pub(super) const NEWEST: u32 = 50;
 /// The most hints that are taken before a look.
 const MAX_HINTS: usize = 1_024;
 
@@ -38,7 +38,7 @@ impl News {
     fn add(&mut self, heard: Heard) {
         match heard {
             // More text is no change of a thread.
-            Heard::Hint(Hint { topic: Topic::Text(_), .. }) => {}
+            Heard::Texts | Heard::Hint(Hint { topic: Topic::Text(_), .. }) => {}
             Heard::Hint(hint) => self.hints.push(hint),
             Heard::Everything => self.everything = true,
         }
@@ -55,7 +55,8 @@ pub(super) async fn attend(inner: Weak<Inner>, mut hints: Hints) {
         if let Err(error) = inner.look(&news, all_threads).await {
             warn!(%error, "the store did not say what changed in threads");
         }
-        if all_apps || news.everything {
+        // Where anything may have changed, watchers of apps are told to look themselves.
+        if all_apps {
             if let Err(error) = inner.look_at_apps(&inner.apps.all()).await {
                 warn!(%error, "the store did not say what changed in apps");
             }

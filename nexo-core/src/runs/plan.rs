@@ -43,6 +43,11 @@ impl Overlap {
         Self::ALL.into_iter().find(|overlap| overlap.as_str() == name)
     }
 
+    /// Whether the new run answers in the place of others.
+    pub(crate) const fn replaces(self) -> bool {
+        self.stop().is_some()
+    }
+
     /// Why the run that is under way stops, if it does.
     const fn stop(self) -> Option<Stop> {
         match self {

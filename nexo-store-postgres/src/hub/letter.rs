@@ -13,40 +13,63 @@ use uuid::Uuid;
 const ID: usize = 32;
 /// A notification's text has to be shorter than 8,000 bytes.
 const MAX_BYTES: usize = 7_999;
-/// So many hints fit into a letter, whatever they are about.
-const MAX_HINTS: usize = (MAX_BYTES - ID) / (1 + 3 * ID);
+/// So many hints fit into a letter, whatever they are about, and a mark.
+const MAX_HINTS: usize = (MAX_BYTES - ID - 1) / (1 + 3 * ID);
 
 /// Says that anything may have changed.
 const EVERYTHING: &str = "*";
+/// Says that any run may have said more.
+const TEXTS: &str = "+";
 
 /// What is to be told. It never holds more than fits into one letter.
+///
+/// Many runs that speak make room for what else has changed: who watches lists has no use for
+/// what they say, and would have to fetch everything again and again.
 #[derive(Default)]
 pub(super) struct Letter {
-    hints: HashSet<Hint>,
-    /// There was more than that: anything may have changed.
-    is_everything: bool,
+    changes: HashSet<Hint>,
+    texts: HashSet<Hint>,
+    /// What there was more of than fits.
+    more: Option<More>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum More {
+    Texts,
+    Everything,
 }
 
 impl Letter {
     pub(super) fn put(&mut self, hint: Hint) {
-        if !self.is_everything {
-            self.hints.insert(hint);
-        }
-        if self.hints.len() > MAX_HINTS {
+        let is_text = matches!(hint.topic, Topic::Text(_));
+        match self.more {
+            Some(More::Everything) => return,
+            Some(More::Texts) if is_text => return,
+            _ if is_text => self.texts.insert(hint),
+            _ => self.changes.insert(hint),
+        };
+        if self.changes.len() > MAX_HINTS {
             self.put_everything();
+        } else if self.changes.len() + self.texts.len() > MAX_HINTS {
+            self.texts.clear();
+            self.more = Some(More::Texts);
         }
     }
 
     pub(super) fn put_everything(&mut self) {
-        self.hints.clear();
-        self.is_everything = true;
+        *self = Self { more: Some(More::Everything), ..Self::default() };
     }
 
     /// The letter as it is sent.
     pub(super) fn write(&self, sender: Uuid) -> String {
         let mut letter = sender.simple().to_string();
-        self.hints.iter().for_each(|hint| write_hint(hint, &mut letter));
-        letter.push_str(if self.is_everything { EVERYTHING } else { "" });
+        let hints = self.changes.iter().chain(&self.texts);
+        hints.for_each(|hint| write_hint(hint, &mut letter));
+        letter.push_str(match self.more {
+            None => "",
+            Some(More::Texts) => TEXTS,
+            Some(More::Everything) => EVERYTHING,
+        });
         letter
     }
 }
@@ -54,9 +77,13 @@ impl Letter {
 /// Who sent a letter, and what it says.
 pub(super) fn read(letter: &str) -> (Option<Uuid>, Vec<Heard>) {
     let sender = letter.get(..ID).and_then(|sender| Uuid::try_parse(sender).ok());
-    let hints = read_hints(letter.get(ID..).unwrap_or(EVERYTHING));
-    let heard = hints.map(|hints| hints.into_iter().map(Heard::Hint).collect());
-    (sender, heard.unwrap_or_else(|| vec![Heard::Everything]))
+    let rest = letter.get(ID..).unwrap_or(EVERYTHING);
+    let (hints, more) = match rest.strip_suffix(TEXTS) {
+        Some(hints) => (hints, Some(Heard::Texts)),
+        None => (rest, None),
+    };
+    let heard = read_hints(hints).map(|hints| hints.into_iter().map(Heard::Hint).chain(more));
+    (sender, heard.map_or_else(|| vec![Heard::Everything], Iterator::collect))
 }
 
 fn write_hint(hint: &Hint, letter: &mut String) {
@@ -126,13 +153,28 @@ mod tests {
     #[test]
     fn the_longest_letter_can_be_sent_and_more_is_everything() {
         let sender = Uuid::now_v7();
-        let hints: Vec<Hint> = (0..=MAX_HINTS).map(|_| hint(Topic::Text(RunId::new()))).collect();
+        let hints: Vec<Hint> = (0..=MAX_HINTS).map(|_| hint(Topic::Run(RunId::new()))).collect();
 
         let full = letter(&hints[..MAX_HINTS]).write(sender);
 
         assert!(full.len() < 8_000, "{}", full.len());
         assert_eq!(read(&full).1.len(), MAX_HINTS);
         assert_eq!(read(&letter(&hints).write(sender)), (Some(sender), vec![Heard::Everything]));
+    }
+
+    #[test]
+    fn runs_that_speak_make_room_for_everything_else() {
+        let sender = Uuid::now_v7();
+        let texts: Vec<Hint> = (0..100).map(|_| hint(Topic::Text(RunId::new()))).collect();
+        let changes: Vec<Hint> = (0..MAX_HINTS).map(|_| hint(Topic::Run(RunId::new()))).collect();
+
+        let written = letter(&[&texts, &changes[..], &texts].concat()).write(sender);
+
+        assert!(written.len() < 8_000, "{}", written.len());
+        let (from, heard) = read(&written);
+        assert_eq!((from, heard.len()), (Some(sender), MAX_HINTS + 1));
+        assert!(changes.iter().all(|hint| heard.contains(&Heard::Hint(*hint))));
+        assert_eq!(heard.last(), Some(&Heard::Texts));
     }
 
     #[test]
