@@ -25,6 +25,7 @@ mod nexo;
 mod page;
 mod principal;
 mod replays;
+mod retention;
 mod runs;
 mod secret;
 mod servers;
@@ -76,6 +77,7 @@ pub use nexo::{Nexo, NexoBuilder};
 pub use page::{Cursor, CursorPage, Page, PageRequest, position};
 pub use principal::{InvalidOwnerId, MAX_OWNER_CHARS, OwnerId, Principal, Scope};
 pub use replays::{Replay, ReplayPosition, ReplayStore};
+pub use retention::Retention;
 pub use runs::{
     Answerer, ClaimRuns, FinishRun, FinishedRun, Overlap, Plan, Reply, Run, RunFilter, RunPosition,
     RunStart, RunState, RunStore, StartRun, StartedRun, Step, Stop, SweepRuns, SweptRuns,

@@ -5,8 +5,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 
 use crate::{
-    App, Dispatcher, Feed, Handler, Handlers, LocalHub, MemoryStore, NewAgent, NewApp, OwnerId,
-    Result, Store, StreamHub,
+    App, Dispatcher, Feed, Handler, Handlers, LocalHub, MAIN_AGENT, MemoryStore, NewAgent, NewApp,
+    OwnerId, Result, Store, StreamHub,
     dispatch::{IN_PROCESS, InProcess, Simulator},
     engine::{Engine, Ports, SIMULATOR, Settings},
 };
@@ -186,8 +186,15 @@ impl NexoBuilder {
     /// # drop(nexo);
     /// # }
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the name is `main`: each app's own agent has it, which is called over HTTP or is the
+    /// simulator.
     #[must_use]
     pub fn agent(mut self, handler: impl Into<String>, answers: impl Handler) -> Self {
+        let handler = handler.into();
+        assert_ne!(handler, MAIN_AGENT, "`main` is the name of each app's own agent");
         self.handlers = self.handlers.with(handler, answers);
         self
     }

@@ -13,7 +13,6 @@ mod config;
 mod error;
 mod mail;
 mod ops;
-mod retention;
 mod secrets;
 mod serve;
 mod server;

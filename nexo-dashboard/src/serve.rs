@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
+use nexo_core::accounts::AccountStore;
 use nexo_http::Api;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -14,7 +15,6 @@ use crate::{
     error::{Context, Result},
     mail::{Carrier, Postman},
     ops::Ops,
-    retention::Retention,
     secrets::{self, Secrets},
     server::{self, Connections},
     signals, telemetry, ui, welcome,
@@ -24,6 +24,7 @@ use crate::{
 /// How long answers and background work may still take when no run is left.
 const LINGER: Duration = Duration::from_secs(5);
 const METRICS_UPKEEP_EVERY: Duration = Duration::from_secs(5);
+const FORGET_LIMITS_EVERY: Duration = Duration::from_secs(5 * 60);
 
 /// Runs the server until it is told to stop.
 pub(crate) async fn run(config: &Config) -> Result<()> {
@@ -85,14 +86,12 @@ impl<'a> Server<'a> {
         engine.sign_on().await.context("the server can't sign on")?;
         let mut connections = Connections::new(&self.api(&stop), &self.config.listen).await?;
         let closing = after(stop, self.config.listen.shutdown_delay);
-        let Self { config, backend, postman, metrics, .. } = self;
-        let retention = Retention {
-            store: Arc::clone(&backend.store),
-            accounts: Arc::clone(&backend.accounts),
-            deliveries: config.delivery_retention,
-            events: config.event_retention,
-        };
-        let work = background(postman, retention, metrics, &closing);
+        let Self { config, backend, parts, postman, metrics } = self;
+        let work = TaskTracker::new();
+        work.spawn(parts.nexo.retain(config.retention));
+        work.spawn(forget_limits(Arc::clone(&backend.accounts), closing.clone()));
+        work.spawn(postman.run(closing.clone()));
+        work.spawn(keep_metrics(metrics, closing.clone()));
         welcome::print(config, own, &mut io::stdout().lock())
             .unwrap_or_else(|error| warn!(%error, "nobody reads the standard output"));
         info!("listening on {own}");
@@ -138,18 +137,13 @@ fn after(stop: CancellationToken, delay: Duration) -> CancellationToken {
     later
 }
 
-/// What goes on beside the requests, until `stop`.
-fn background(
-    postman: Postman,
-    retention: Retention,
-    metrics: PrometheusHandle,
-    stop: &CancellationToken,
-) -> TaskTracker {
-    let work = TaskTracker::new();
-    work.spawn(postman.run(stop.clone()));
-    work.spawn(retention.run(stop.clone()));
-    work.spawn(keep_metrics(metrics, stop.clone()));
-    work
+/// Removes rate limits that nobody comes up against any more.
+async fn forget_limits(accounts: Arc<dyn AccountStore>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(FORGET_LIMITS_EVERY)).await.is_some() {
+        if let Err(error) = accounts.prune_limits().await {
+            warn!(%error, "outdated rate limits can't be removed");
+        }
+    }
 }
 
 /// Without it, samples that nobody collects would pile up.

@@ -31,7 +31,7 @@ use actix_web::{
     web,
 };
 use callers::Callers;
-use nexo_core::{BoxError, KeyRing, LiveTurn, Nexo};
+use nexo_core::{BoxError, KeyRing, LiveTurn, Nexo, Retention};
 use nexo_http::Api;
 use nexo_store_sqlite::SqliteStore;
 use tokio::{runtime::Handle, signal::unix};
@@ -61,6 +61,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let nexo = Nexo::builder().store(Arc::new(store.clone())).agent("concierge", concierge).build();
     // What was under way when the service was last ended goes on from here.
     nexo.engine().sign_on().await?;
+    // And what only serves to look back goes after a while.
+    tokio::spawn(nexo.retain(Retention::default()));
 
     let port = env::var("PORT").map_or(Ok(3001), |port| port.parse())?;
     let listener = TcpListener::bind(("127.0.0.1", port))?;

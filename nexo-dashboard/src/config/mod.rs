@@ -23,7 +23,7 @@ pub(crate) use groups::{Accounts, Framework, GivenSecrets, Listen, Log, LogForma
 pub(crate) use mail::{Mail, MailTls, Smtp};
 pub(crate) use sources::Sources;
 
-use nexo_core::Secret;
+use nexo_core::{Retention, Secret};
 use reader::{Reader, Shown};
 use url::Url;
 
@@ -35,10 +35,7 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     pub(crate) listen: Listen,
     pub(crate) database: Database,
-    /// How long deliveries are kept.
-    pub(crate) delivery_retention: Duration,
-    /// How long what runs said is kept beside their replies.
-    pub(crate) event_retention: Duration,
+    pub(crate) retention: Retention,
     pub(crate) secrets: GivenSecrets,
     pub(crate) accounts: Accounts,
     pub(crate) backend_url: Option<Url>,
@@ -65,8 +62,10 @@ impl Config {
             production: reader.switch("PRODUCTION", false),
             listen: Listen::read(&mut reader),
             database: Database::read(&mut reader, &data_dir),
-            delivery_retention: days(&mut reader, "RETENTION_DELIVERIES_DAYS", 30),
-            event_retention: hours(&mut reader, "RETENTION_EVENTS_HOURS", 24),
+            retention: Retention {
+                deliveries: days(&mut reader, "RETENTION_DELIVERIES_DAYS", 30),
+                events: hours(&mut reader, "RETENTION_EVENTS_HOURS", 24),
+            },
             data_dir,
             secrets: GivenSecrets::read(&mut reader),
             accounts: Accounts::read(&mut reader),

@@ -101,9 +101,9 @@ fn a_secret_that_can_not_be_used_is_not_repeated() {
 fn what_is_kept_for_a_while_is_said_in_hours_and_days() {
     let config = read(&[("RETENTION_EVENTS_HOURS", "2"), ("RETENTION_DELIVERIES_DAYS", "3")]);
 
-    assert_eq!(config.event_retention.as_secs(), 2 * 3_600);
-    assert_eq!(config.delivery_retention.as_secs(), 3 * 86_400);
-    assert_eq!(read(&[]).event_retention.as_secs(), 86_400);
+    assert_eq!(config.retention.events.as_secs(), 2 * 3_600);
+    assert_eq!(config.retention.deliveries.as_secs(), 3 * 86_400);
+    assert_eq!(read(&[]).retention, Retention::default());
     assert!(refused(&[("RETENTION_EVENTS_HOURS", "0")]).contains("RETENTION_EVENTS_HOURS"));
 }
 

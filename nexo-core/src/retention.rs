@@ -2,41 +2,66 @@
 
 use std::{sync::Arc, time::Duration};
 
-use nexo_core::{IDEMPOTENCY_KEY_LIFETIME, Result, Store, accounts::AccountStore};
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+
+use crate::{IDEMPOTENCY_KEY_LIFETIME, Nexo, Result, Store};
 
 const PRUNE_EVERY: Duration = Duration::from_secs(5 * 60);
 /// So many rows go at once: a database that serves others must not be held up by it.
 const SLICE: u32 = 1_000;
 
-/// Removes what is outdated.
-pub(crate) struct Retention {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) accounts: Arc<dyn AccountStore>,
-    /// How long deliveries are kept.
-    pub(crate) deliveries: Duration,
-    /// How long what runs said is kept after they have ended.
-    pub(crate) events: Duration,
+/// For how long a host keeps what only serves to look back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// How long deliveries are kept: what was sent to agents, and came back. 30 days by default.
+    pub deliveries: Duration,
+    /// How long what runs said under way is kept after they have ended, beside their replies. A
+    /// day by default.
+    pub events: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        let day = Duration::from_secs(24 * 3_600);
+        Self { deliveries: 30 * day, events: day }
+    }
+}
+
+impl Nexo {
+    /// Removes what is older than that, and what has ended: replaced secrets, idempotency keys,
+    /// servers that are gone; and has secrets sealed by the key that seals now. It does so every
+    /// few minutes, until the engine shuts down.
+    ///
+    /// Nothing else does: a host that does not spawn this keeps all of it for ever.
+    ///
+    /// ```
+    /// # use nexo_core::{Nexo, Retention};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let nexo = Nexo::builder().build();
+    /// tokio::spawn(nexo.retain(Retention::default()));
+    /// # }
+    /// ```
+    pub fn retain(&self, retention: Retention) -> impl Future<Output = ()> + Send + 'static {
+        let (store, end) = (Arc::clone(self.store()), self.engine().draining());
+        async move {
+            let pruning = async {
+                loop {
+                    tokio::time::sleep(PRUNE_EVERY).await;
+                    retention.prune(&*store).await;
+                }
+            };
+            end.run_until_cancelled(pruning).await;
+        }
+    }
 }
 
 impl Retention {
-    /// Removes it every few minutes, until `stop`.
-    pub(crate) async fn run(self, stop: CancellationToken) {
-        while stop.run_until_cancelled(tokio::time::sleep(PRUNE_EVERY)).await.is_some() {
-            self.prune(&stop).await;
-        }
-    }
-
-    async fn prune(&self, stop: &CancellationToken) {
-        if let Err(error) = self.accounts.prune_limits().await {
-            warn!(%error, "outdated rate limits can't be removed");
-        }
-        if let Err(error) = self.store.prune().await {
+    async fn prune(&self, store: &dyn Store) {
+        if let Err(error) = store.prune().await {
             warn!(%error, "ended secrets and servers can't be removed");
         }
-        let store = &self.store;
-        match in_slices(|| store.reseal_secrets(SLICE), stop).await {
+        match in_slices(|| store.reseal_secrets(SLICE)).await {
             Ok(0) => {}
             Ok(count) => {
                 info!(count, "the secrets of {count} apps are sealed with the first key now")
@@ -44,28 +69,27 @@ impl Retention {
             Err(error) => warn!(%error, "secrets can't be sealed with the first key"),
         }
         let deliveries = || store.prune_deliveries(self.deliveries, SLICE);
-        tell("deliveries", in_slices(deliveries, stop).await);
+        tell("deliveries", in_slices(deliveries).await);
         let segments = || store.prune_segments(self.events, SLICE);
-        tell("pieces of what runs said", in_slices(segments, stop).await);
+        tell("pieces of what runs said", in_slices(segments).await);
         let keys = || store.prune_idempotency_keys(IDEMPOTENCY_KEY_LIFETIME, SLICE);
-        tell("idempotency keys", in_slices(keys, stop).await);
+        tell("idempotency keys", in_slices(keys).await);
     }
 }
 
 /// Goes on slice by slice, since there may be many at the first time.
-async fn in_slices<F>(mut prune: impl FnMut() -> F, stop: &CancellationToken) -> Result<u64>
+async fn in_slices<F>(mut prune: impl FnMut() -> F) -> Result<u64>
 where
     F: Future<Output = Result<u64>>,
 {
     let mut count = 0;
-    while !stop.is_cancelled() {
+    loop {
         let slice = prune().await?;
         count += slice;
         if slice < u64::from(SLICE) {
-            break;
+            return Ok(count);
         }
     }
-    Ok(count)
 }
 
 fn tell(what: &str, pruned: Result<u64>) {
@@ -78,7 +102,7 @@ fn tell(what: &str, pruned: Result<u64>) {
 
 #[cfg(test)]
 mod tests {
-    use nexo_core::{
+    use crate::{
         AppStore, EventStore, FailureKind, FinishRun, ManualClock, MemoryStore, MessageStore,
         NewApp, NewMessage, NewThread, Role, RunId, RunState, RunStore, Said, Scope, Segment,
         ServerId, StartRun, StartedRun, ThreadStore, Timestamp,
@@ -101,7 +125,7 @@ mod tests {
             app,
             thread: thread.id,
             server: ServerId::new(),
-            handlers: nexo_core::Handlers::default(),
+            handlers: crate::Handlers::default(),
             history: 1,
             deadline: HOUR,
             overlap: None,
@@ -115,7 +139,7 @@ mod tests {
         };
         let segments: Vec<Segment> = (0..SLICE + 5).map(said).collect();
         store.append_segments(&segments).await.unwrap();
-        let failure = Some(nexo_core::Failure::new(FailureKind::NoReply, "scripted"));
+        let failure = Some(crate::Failure::new(FailureKind::NoReply, "scripted"));
         let state = RunState::Failed;
         let finish = FinishRun { run, fence: 1, state, reply: None, failure, first_delta_at: None };
         store.finish_run(finish).await.unwrap();
@@ -126,20 +150,31 @@ mod tests {
         let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_000_000)));
         let store = MemoryStore::with_clock(clock.clone());
         spoken(&store).await;
-        let shared = Arc::new(store.clone());
-        let (deliveries, events) = (HOUR, 2 * HOUR);
-        let retention = Retention { store: shared.clone(), accounts: shared, deliveries, events };
-        let left = || store.prune_segments(Duration::ZERO, u32::MAX);
+        let retention = Retention { deliveries: HOUR, events: 2 * HOUR };
 
         clock.advance(HOUR);
-        retention.prune(&CancellationToken::new()).await;
+        retention.prune(&store).await;
         clock.advance(HOUR + Duration::from_secs(1));
-        let stopped = CancellationToken::new();
-        stopped.cancel();
-        retention.prune(&stopped).await;
-        assert_eq!(retention.store.prune_segments(2 * HOUR, 1).await.unwrap(), 1, "all are there");
+        assert_eq!(store.prune_segments(2 * HOUR, 1).await.unwrap(), 1, "all are there");
 
-        retention.prune(&CancellationToken::new()).await;
-        assert_eq!(left().await.unwrap(), 0);
+        retention.prune(&store).await;
+        assert_eq!(store.prune_segments(Duration::ZERO, u32::MAX).await.unwrap(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_goes_on_until_the_engine_shuts_down() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_000_000)));
+        let store = MemoryStore::with_clock(clock.clone());
+        spoken(&store).await;
+        clock.advance(3 * HOUR);
+        let nexo = Nexo::builder().store(Arc::new(store.clone())).build();
+        let retaining = tokio::spawn(nexo.retain(Retention { deliveries: HOUR, events: HOUR }));
+
+        tokio::time::sleep(PRUNE_EVERY + Duration::from_secs(1)).await;
+        assert_eq!(store.prune_segments(Duration::ZERO, u32::MAX).await.unwrap(), 0);
+        assert!(!retaining.is_finished());
+
+        nexo.engine().shutdown(Duration::ZERO).await;
+        retaining.await.unwrap();
     }
 }
