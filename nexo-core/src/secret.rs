@@ -162,6 +162,11 @@ impl KeyRing {
         &self.sealing
     }
 
+    /// The ids of all others, which open what they have sealed before.
+    pub fn former_keys(&self) -> impl Iterator<Item = &str> {
+        self.keys.keys().map(String::as_str).filter(|id| *id != self.sealing)
+    }
+
     /// Seals a secret that belongs to one row of one column.
     ///
     /// The result is text: the key's id, a colon, and nonce and ciphertext in base64.
@@ -288,7 +293,7 @@ mod tests {
 
         assert_eq!(ring.open("c", row, &sealed).unwrap().expose(), "s");
         assert!(ring.seal("c", row, "s").starts_with("new:"));
-        assert_eq!(ring.sealing_key(), "new");
+        assert_eq!((ring.sealing_key(), ring.former_keys().collect()), ("new", vec!["old"]));
         let resealed = ring.reseal("c", row, &sealed).unwrap();
         assert!(resealed.starts_with("new:"));
         assert_eq!(ring.open("c", row, &resealed).unwrap().expose(), "s");

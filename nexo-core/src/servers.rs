@@ -55,6 +55,10 @@ pub trait ServerStore: fmt::Debug + Send + Sync + 'static {
     /// gives the value that stands. Of many at once, all get the same.
     async fn pin_setting(&self, name: &str, value: &str) -> Result<String>;
 
+    /// Sets a value that stands as `from` to `to`, and gives whether it did: of many who want to
+    /// at once, one does.
+    async fn replace_setting(&self, name: &str, from: &str, to: &str) -> Result<bool>;
+
     /// Whether the store answers: `Ok` within the caller's patience means it does.
     async fn ping(&self) -> Result<()>;
 

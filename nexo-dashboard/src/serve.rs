@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use nexo_core::accounts::AccountStore;
+use nexo_core::{KeyRing, Store, accounts::AccountStore};
 use nexo_http::Api;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -24,7 +24,7 @@ use crate::{
 /// How long answers and background work may still take when no run is left.
 const LINGER: Duration = Duration::from_secs(5);
 const METRICS_UPKEEP_EVERY: Duration = Duration::from_secs(5);
-const FORGET_LIMITS_EVERY: Duration = Duration::from_secs(5 * 60);
+const ORDER_EVERY: Duration = Duration::from_secs(5 * 60);
 
 /// Runs the server until it is told to stop.
 pub(crate) async fn run(config: &Config) -> Result<()> {
@@ -48,6 +48,7 @@ struct Server<'a> {
     config: &'a Config,
     backend: Backend,
     parts: Parts,
+    keys: KeyRing,
     postman: Postman,
     metrics: PrometheusHandle,
 }
@@ -73,7 +74,8 @@ impl<'a> Server<'a> {
             frontend_url: config.frontend_url(own.port()),
         };
         let metrics = telemetry::start_metrics().context("metrics can't be collected")?;
-        Ok(Self { config, backend, parts, postman, metrics })
+        let keys = secrets.keys.clone();
+        Ok(Self { config, backend, parts, keys, postman, metrics })
     }
 
     async fn run(
@@ -86,10 +88,11 @@ impl<'a> Server<'a> {
         engine.sign_on().await.context("the server can't sign on")?;
         let mut connections = Connections::new(&self.api(&stop), &self.config.listen).await?;
         let closing = after(stop, self.config.listen.shutdown_delay);
-        let Self { config, backend, parts, postman, metrics } = self;
+        let Self { config, backend, parts, keys, postman, metrics } = self;
         let work = TaskTracker::new();
         work.spawn(parts.nexo.retain(config.retention));
-        work.spawn(forget_limits(Arc::clone(&backend.accounts), closing.clone()));
+        let (store, accounts) = (Arc::clone(&backend.store), Arc::clone(&backend.accounts));
+        work.spawn(keep_order(store, accounts, keys, closing.clone()));
         work.spawn(postman.run(closing.clone()));
         work.spawn(keep_metrics(metrics, closing.clone()));
         welcome::print(config, own, &mut io::stdout().lock())
@@ -137,11 +140,20 @@ fn after(stop: CancellationToken, delay: Duration) -> CancellationToken {
     later
 }
 
-/// Removes rate limits that nobody comes up against any more.
-async fn forget_limits(accounts: Arc<dyn AccountStore>, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(FORGET_LIMITS_EVERY)).await.is_some() {
+/// Removes rate limits that nobody comes up against any more, and notices when an encryption key
+/// is not needed any more.
+async fn keep_order(
+    store: Arc<dyn Store>,
+    accounts: Arc<dyn AccountStore>,
+    keys: KeyRing,
+    stop: CancellationToken,
+) {
+    while stop.run_until_cancelled(tokio::time::sleep(ORDER_EVERY)).await.is_some() {
         if let Err(error) = accounts.prune_limits().await {
             warn!(%error, "outdated rate limits can't be removed");
+        }
+        if let Err(error) = secrets::follow_the_key(&*store, &keys).await {
+            warn!(%error, "which encryption keys are needed can't be told");
         }
     }
 }

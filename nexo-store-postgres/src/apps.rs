@@ -111,11 +111,12 @@ const DELETE_THREADS: &str = "delete from nexo_threads where app_id = $1";
 
 const DELETE: &str = "delete from nexo_apps where id = $1";
 
-/// Apps with a secret that another key has sealed than this one. Those that somebody changes right
-/// now are sealed by that.
+/// Apps with a secret that one of these keys has sealed. Those that somebody changes right now are
+/// sealed by that.
 const SEALED: &str = "
     select id, webhook_secret, previous_secret from nexo_apps
-    where split_part(webhook_secret, ':', 1) <> $1 or split_part(previous_secret, ':', 1) <> $1
+    where split_part(webhook_secret, ':', 1) = any ($1)
+        or split_part(previous_secret, ':', 1) = any ($1)
     limit $2 for no key update skip locked";
 
 const RESEAL: &str = "
@@ -196,8 +197,12 @@ impl AppStore for PostgresStore {
     }
 
     async fn reseal_secrets(&self, limit: u32) -> Result<u64> {
+        let former: Vec<&str> = self.keys.former_keys().collect();
+        if former.is_empty() {
+            return Ok(0);
+        }
         let mut transaction = self.begin().await?;
-        let sealed = sqlx::query(SEALED).bind(self.keys.sealing_key()).bind(i64::from(limit));
+        let sealed = sqlx::query(SEALED).bind(former).bind(i64::from(limit));
         let rows = find_all(&mut transaction, sealed).await?;
         let mut count = 0;
         for row in &rows {

@@ -48,6 +48,9 @@ pub(crate) fn names(handlers: &Handlers) -> Vec<String> {
     handlers.names().map(str::to_owned).collect()
 }
 
+const REPLACE_SETTING: &str = "
+    update nexo_settings set value = $3 where name = $1 and value = $2";
+
 #[async_trait]
 impl ServerStore for PostgresStore {
     async fn beat(&self, server: ServerId, handlers: &Handlers) -> Result<()> {
@@ -62,6 +65,11 @@ impl ServerStore for PostgresStore {
     async fn pin_setting(&self, name: &str, value: &str) -> Result<String> {
         let row = self.write_optional(sqlx::query(PIN).bind(name).bind(value)).await?;
         Columns::of(&row.ok_or(Error::Corrupt("setting"))?).take()
+    }
+
+    async fn replace_setting(&self, name: &str, from: &str, to: &str) -> Result<bool> {
+        let replace = sqlx::query(REPLACE_SETTING).bind(name).bind(from).bind(to);
+        Ok(self.write(replace).await? == 1)
     }
 
     async fn ping(&self) -> Result<()> {

@@ -55,11 +55,13 @@ const UPDATE: &str = "
 /// The foreign keys take everything below along.
 const DELETE: &str = "delete from nexo_apps where id = ?1";
 
-/// Apps with a secret that another key has sealed than this one.
+/// Apps with a secret that one of these keys has sealed, whose ids are a JSON array.
 const SEALED: &str = "
     select id, webhook_secret, previous_secret from nexo_apps
-    where substr(webhook_secret, 1, instr(webhook_secret, ':') - 1) <> ?1
-        or substr(previous_secret, 1, instr(previous_secret, ':') - 1) <> ?1
+    where substr(webhook_secret, 1, instr(webhook_secret, ':') - 1)
+            in (select value from json_each(?1))
+        or substr(previous_secret, 1, instr(previous_secret, ':') - 1)
+            in (select value from json_each(?1))
     limit ?2";
 
 const RESEAL: &str = "
@@ -99,6 +101,9 @@ impl AppStore for SqliteStore {
     }
 
     async fn reseal_secrets(&self, limit: u32) -> Result<u64> {
+        if self.keys.former_keys().next().is_none() {
+            return Ok(0);
+        }
         self.write(move |tx| Box::pin(reseal(tx, limit))).await
     }
 
@@ -253,7 +258,8 @@ async fn delete(tx: Tx<'_>, scope: Scope, app: AppId) -> error::Result<()> {
 }
 
 async fn reseal(tx: Tx<'_>, limit: u32) -> error::Result<u64> {
-    let sealed = sqlx::query_as(SEALED).bind(tx.keys.sealing_key()).bind(limit);
+    let former: Vec<&str> = tx.keys.former_keys().collect();
+    let sealed = sqlx::query_as(SEALED).bind(serde_json::json!(former).to_string()).bind(limit);
     let apps: Vec<(Uuid, Option<String>, Option<String>)> =
         sealed.fetch_all(&mut *tx.connection).await?;
     let mut count = 0;

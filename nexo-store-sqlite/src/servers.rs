@@ -14,6 +14,9 @@ const RETIRE: &str = "delete from nexo_servers where id = ?1";
 const PIN: &str = "
     insert into nexo_settings (name, value) values (?1, ?2) on conflict (name) do nothing";
 
+const REPLACE_SETTING: &str = "
+    update nexo_settings set value = ?3 where name = ?1 and value = ?2";
+
 const SETTING: &str = "select value from nexo_settings where name = ?1";
 
 pub(crate) const END_SECRETS: &str = "
@@ -45,6 +48,11 @@ impl ServerStore for SqliteStore {
     async fn pin_setting(&self, name: &str, value: &str) -> Result<String> {
         let (name, value) = (name.to_owned(), value.to_owned());
         self.write(move |tx| Box::pin(pin(tx, name, value))).await
+    }
+
+    async fn replace_setting(&self, name: &str, from: &str, to: &str) -> Result<bool> {
+        let [name, from, to] = [name, from, to].map(str::to_owned);
+        self.write(move |tx| Box::pin(replace(tx, name, from, to))).await
     }
 
     /// Asks a reader and the writer: either may be stuck.
@@ -79,6 +87,11 @@ async fn retire(tx: Tx<'_>, server: ServerId) -> error::Result<()> {
 async fn pin(tx: Tx<'_>, name: String, value: String) -> error::Result<String> {
     sqlx::query(PIN).bind(&name).bind(&value).execute(&mut *tx.connection).await?;
     Ok(sqlx::query_scalar(SETTING).bind(&name).fetch_one(tx.connection).await?)
+}
+
+async fn replace(tx: Tx<'_>, name: String, from: String, to: String) -> error::Result<bool> {
+    let replace = sqlx::query(REPLACE_SETTING).bind(name).bind(from).bind(to);
+    Ok(replace.execute(tx.connection).await?.rows_affected() == 1)
 }
 
 async fn ping(tx: Tx<'_>) -> error::Result<()> {

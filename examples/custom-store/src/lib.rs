@@ -556,6 +556,7 @@ pass_on! {
         fn beat(server: ServerId, handlers: &Handlers) -> ();
         fn retire(server: ServerId) -> ();
         fn pin_setting(name: &str, value: &str) -> String;
+        fn replace_setting(name: &str, from: &str, to: &str) -> bool;
         fn ping() -> ();
         fn prune() -> ();
     }

@@ -84,7 +84,7 @@ macro_rules! unspoilt {
 }
 
 unspoilt! {
-    (), u32, u64, &OwnerId, AppId, AgentId, SubscriberId, ThreadId, MessageId, RunId, UserId, MailId,
+    (), bool, u32, u64, &OwnerId, AppId, AgentId, SubscriberId, ThreadId, MessageId, RunId, UserId, MailId,
     App, Agent, Vec<Agent>, Subscriber, Thread, ThreadChanges, MessageRange, PageRequest,
     StartedRun, Run, Vec<RunStart>, SweptRuns, Stop, i64, User, Option<User>, MailKind, Vec<Mail>, String, Vec<String>,
     LimitDecision, DeliveryId, Replay, ReplayId, Vec<FollowedRun>, &[ThreadId], &[AppId],
@@ -559,6 +559,7 @@ passing! {
         fn beat(server: ServerId, handlers: &Handlers) -> ();
         fn retire(server: ServerId) -> ();
         fn pin_setting(name: &str, value: &str) -> String;
+        fn replace_setting(name: &str, from: &str, to: &str) -> bool;
         fn ping() -> ();
         fn prune() -> ();
     }

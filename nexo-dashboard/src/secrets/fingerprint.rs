@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use nexo_core::{KeyRing, Secret, Store};
 use sha2::{Digest, Sha256};
+use tracing::info;
 
 use super::{ACCESS, ENCRYPTION, RESET_PASSWORD, Secrets, VERIFICATION};
 use crate::error::{Context, Failure, Result};
@@ -25,10 +26,18 @@ pub(crate) async fn pin(store: &dyn Store, secrets: &Secrets) -> Result<()> {
         }
     }
     let keys = ring(&secrets.keys);
-    for (id, key) in &keys {
-        let name = format!("{ENCRYPTION}.{id}");
-        if !stands(store, &name, key.clone()).await? {
-            differing.push((ENCRYPTION, setting(&name)));
+    let anchor = store.pin_setting(&setting(ENCRYPTION), &keys[0].whole).await;
+    let anchor = anchor.context(UNCOMPARED)?;
+    if !keys.iter().any(|key| key.whole == anchor) {
+        differing.push((ENCRYPTION, setting(ENCRYPTION)));
+    }
+    // A server that is refused must leave nothing behind that refuses others.
+    if differing.is_empty() {
+        for key in &keys {
+            let name = format!("{ENCRYPTION}.{}", key.id);
+            if !stands(store, &name, key.alone.clone()).await? {
+                differing.push((ENCRYPTION, setting(&name)));
+            }
         }
     }
     if !differing.is_empty() {
@@ -36,13 +45,31 @@ pub(crate) async fn pin(store: &dyn Store, secrets: &Secrets) -> Result<()> {
     }
     let used = store.sealing_keys().await.context("the keys in use can't be listed")?;
     let missing: Vec<String> =
-        used.into_iter().filter(|id| !keys.iter().any(|(own, _)| own == id)).collect();
+        used.into_iter().filter(|id| !keys.iter().any(|key| key.id == *id)).collect();
     if missing.is_empty() { Ok(()) } else { Err(missing_keys(&missing)) }
 }
 
+/// Lets go of the key that servers had in common, once everything is sealed with the one that
+/// seals now: from then on it is that one.
+pub(crate) async fn follow_the_key(store: &dyn Store, keys: &KeyRing) -> nexo_core::Result<()> {
+    let ring = ring(keys);
+    let anchor = store.pin_setting(&setting(ENCRYPTION), &ring[0].whole).await?;
+    let is_former = ring[1..].iter().any(|key| key.whole == anchor);
+    let is_settled = async || {
+        Ok::<_, nexo_core::Error>(store.sealing_keys().await?.iter().all(|id| *id == ring[0].id))
+    };
+    if is_former && is_settled().await? {
+        store.replace_setting(&setting(ENCRYPTION), &anchor, &ring[0].whole).await?;
+        info!("the key {} is the one that all servers need", ring[0].id);
+    }
+    Ok(())
+}
+
+const UNCOMPARED: &str = "the fingerprints of the secrets can't be compared";
+
 async fn stands(store: &dyn Store, name: &str, own: String) -> Result<bool> {
     let pinned = store.pin_setting(&setting(name), &own).await;
-    Ok(pinned.context("the fingerprints of the secrets can't be compared")? == own)
+    Ok(pinned.context(UNCOMPARED)? == own)
 }
 
 fn setting(name: &str) -> String {
@@ -55,11 +82,27 @@ fn fingerprint(name: &str, secret: &str) -> String {
     hex::encode(digest.finalize())
 }
 
-/// The id and the fingerprint of every key on the ring.
-fn ring(keys: &KeyRing) -> Vec<(String, String)> {
+/// A key on the ring, and its fingerprints.
+struct Key {
+    id: String,
+    /// Of the key with its id: one that all servers have is remembered by it.
+    whole: String,
+    /// Of the key alone, which is remembered under its id.
+    alone: String,
+}
+
+/// Every key on the ring, the one that seals first.
+fn ring(keys: &KeyRing) -> Vec<Key> {
     let written: Secret = keys.expose();
-    let keys = written.expose().split(',').filter_map(|key| key.split_once(':'));
-    keys.map(|(id, key)| (id.to_owned(), fingerprint(ENCRYPTION, key))).collect()
+    let keys = written.expose().split(',').map(|whole| {
+        let (id, alone) = whole.split_once(':').unwrap_or_default();
+        Key {
+            id: id.to_owned(),
+            whole: fingerprint(ENCRYPTION, whole),
+            alone: fingerprint(ENCRYPTION, alone),
+        }
+    });
+    keys.collect()
 }
 
 fn refusal(differing: &[(&str, String)]) -> Failure {
@@ -117,18 +160,40 @@ mod tests {
         assert!(!refused.contains("VERIFICATION_SECRET_KEY"), "{refused}");
     }
 
+    fn both(first: &KeyRing, second: &KeyRing) -> KeyRing {
+        let written = format!("{},{}", first.expose().expose(), second.expose().expose());
+        written.parse().unwrap()
+    }
+
     #[tokio::test]
-    async fn keys_come_and_go_as_long_as_each_is_what_it_was() {
+    async fn the_key_changes_while_all_servers_have_one_in_common() {
+        let (store, old, new) =
+            (MemoryStore::new(), KeyRing::generate("old"), KeyRing::generate("new"));
+        let starts = async |keys: &KeyRing| pin(&store, &secrets("a", keys)).await;
+        starts(&old).await.unwrap();
+        assert!(starts(&new).await.is_err(), "it has nothing in common with the others");
+
+        starts(&both(&old, &new)).await.unwrap();
+        follow_the_key(&store, &both(&old, &new)).await.unwrap();
+        starts(&old).await.unwrap();
+        starts(&both(&new, &old)).await.unwrap();
+        follow_the_key(&store, &both(&new, &old)).await.unwrap();
+
+        starts(&new).await.unwrap();
+        assert!(starts(&old).await.is_err(), "it can't open what the others seal");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_refused_claims_no_id() {
         let (store, old) = (MemoryStore::new(), KeyRing::generate("old"));
+        let (new, another) = (KeyRing::generate("new"), KeyRing::generate("new"));
         pin(&store, &secrets("a", &old)).await.unwrap();
-        let new = KeyRing::generate("new");
-        let both = format!("{},{}", new.expose().expose(), old.expose().expose());
+        assert!(pin(&store, &secrets("b", &both(&old, &another))).await.is_err());
 
-        pin(&store, &secrets("a", &both.parse().unwrap())).await.unwrap();
-        pin(&store, &secrets("a", &new)).await.unwrap();
+        pin(&store, &secrets("a", &both(&old, &new))).await.unwrap();
 
-        let another = pin(&store, &secrets("a", &KeyRing::generate("old"))).await;
-        let refused = another.unwrap_err().to_string();
-        assert!(refused.contains("fingerprint.ENCRYPTION_KEYS.old"), "{refused}");
+        let twin = pin(&store, &secrets("a", &both(&old, &another))).await;
+        let refused = twin.unwrap_err().to_string();
+        assert!(refused.contains("fingerprint.ENCRYPTION_KEYS.new"), "{refused}");
     }
 }

@@ -10,7 +10,7 @@ use nexo_core::{KeyRing, Secret};
 use nexo_http::TokenSecrets;
 
 pub(crate) use file::{FILE_NAME, prepare_directory, private};
-pub(crate) use fingerprint::pin;
+pub(crate) use fingerprint::{follow_the_key, pin};
 
 use crate::{
     config::Config,

@@ -244,6 +244,7 @@ suite! { $
         a_run_whose_time_is_over_expires,
         a_waiting_run_expires_after_its_patience,
         a_pinned_setting_stands,
+        a_setting_is_replaced_by_whoever_knows_it,
         settings_pinned_at_once_are_the_same_for_all,
         a_server_may_report_in_any_order,
         pruning_leaves_live_servers_alone,

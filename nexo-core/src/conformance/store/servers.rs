@@ -234,6 +234,18 @@ pub(super) async fn a_pinned_setting_stands(store: Arc<dyn Store>) {
     assert_eq!(store.pin_setting("two", "second").await.unwrap(), "second");
 }
 
+pub(super) async fn a_setting_is_replaced_by_whoever_knows_it(store: Arc<dyn Store>) {
+    store.pin_setting("key", "first").await.unwrap();
+    let replace = async |from, to| store.replace_setting("key", from, to).await.unwrap();
+
+    assert!(!replace("second", "third").await);
+    assert!(replace("first", "second é").await);
+    assert!(!replace("first", "third").await);
+
+    assert_eq!(store.pin_setting("key", "late").await.unwrap(), "second é");
+    assert!(!store.replace_setting("nobody set this", "", "x").await.unwrap());
+}
+
 pub(super) async fn settings_pinned_at_once_are_the_same_for_all(store: Arc<dyn Store>) {
     let standing = at_once(32, |number| {
         let store = Arc::clone(&store);

@@ -39,6 +39,13 @@ impl ServerStore for MemoryStore {
         })
     }
 
+    async fn replace_setting(&self, name: &str, from: &str, to: &str) -> Result<bool> {
+        self.step(|state, _| {
+            let setting = state.settings.get_mut(name).filter(|standing| *standing == from);
+            Ok(setting.map(|standing| *standing = to.to_owned()).is_some())
+        })
+    }
+
     async fn ping(&self) -> Result<()> {
         Ok(())
     }
