@@ -3,8 +3,9 @@
 //! A hint says where to look, never what is there: the store is the truth, and is looked at
 //! from time to time without any. So a hint may come late, twice or not at all.
 
-use std::fmt;
+use std::{fmt, pin::pin};
 
+use futures::future::{Either, select};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::{self, error::RecvError};
 
@@ -78,10 +79,10 @@ impl Hints {
     ///
     /// Nothing is lost when the future is dropped.
     pub async fn next(&mut self) -> Option<Heard> {
-        let (heard, missed) = tokio::select! {
-            biased;
-            heard = self.changes.recv() => (heard, Heard::Everything),
-            heard = self.texts.recv() => (heard, Heard::Texts),
+        let (changes, texts) = (pin!(self.changes.recv()), pin!(self.texts.recv()));
+        let (heard, missed) = match select(changes, texts).await {
+            Either::Left((heard, _)) => (heard, Heard::Everything),
+            Either::Right((heard, _)) => (heard, Heard::Texts),
         };
         match heard {
             Ok(heard) => Some(heard),

@@ -51,7 +51,7 @@ impl Inner {
     async fn look(&self) -> Result<()> {
         for known in self.mirrors.take_due().chunks(MAX_RUNS) {
             match self.look_at(known).await {
-                Err(error) if !error.is_passing() => self.look_at_each(known).await?,
+                Err(Error::Corrupt(_)) => self.look_at_each(known).await?,
                 looked => looked?,
             }
         }
@@ -63,7 +63,7 @@ impl Inner {
     async fn look_at_each(&self, known: &[FollowRun]) -> Result<()> {
         for one in known.chunks(1) {
             match self.look_at(one).await {
-                Err(error) if !error.is_passing() => {
+                Err(error @ Error::Corrupt(_)) => {
                     warn!(%error, "run {} can't be read", one[0].run);
                     drop(self.mirrors.take(one[0].run));
                 }

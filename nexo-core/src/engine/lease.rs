@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
 use super::{Engine, Inner, attend, record};
-use crate::{Error, Result, Scope, SweepRuns};
+use crate::{Error, Result, RunId, Scope, SweepRuns};
 
 const BEAT_EVERY: Duration = Duration::from_secs(3);
 /// After this much silence a server counts as gone.
@@ -83,7 +83,7 @@ async fn beat(inner: &Inner, heard: Instant) -> Result<()> {
 /// Whoever could not be heard must not judge who else was silent: after an outage of the
 /// store all were. So a server looks after the runs of others only when it was heard for as
 /// long as they are given; and never for so long that it would be silent itself.
-async fn look_after_others(inner: &Inner, heard_since: Instant) {
+async fn look_after_others(inner: &Arc<Inner>, heard_since: Instant) {
     if heard_since.elapsed() < SILENCE {
         return;
     }
@@ -94,7 +94,7 @@ async fn look_after_others(inner: &Inner, heard_since: Instant) {
     }
 }
 
-async fn sweep(inner: &Inner, silence: Duration) -> Result<()> {
+async fn sweep(inner: &Arc<Inner>, silence: Duration) -> Result<()> {
     let taking = inner.taking.lock().await;
     let sweep = SweepRuns {
         server: inner.server,
@@ -108,14 +108,22 @@ async fn sweep(inner: &Inner, silence: Duration) -> Result<()> {
     if queued + ended > 0 {
         warn!("of the runs that nobody carried, {queued} are queued again and {ended} have ended");
     }
-    for run in swept.queued.iter().chain(&swept.ended) {
-        debug!(run.id = %run, "nobody carried this run");
-        if let Ok(run) = inner.store.get_run(&Scope::Everything, *run).await {
-            inner.tell_of(&run);
-        }
-    }
     if !swept.queued.is_empty() {
         inner.news.notify_one();
     }
+    if queued + ended > 0 {
+        let swept = swept.queued.into_iter().chain(swept.ended).collect();
+        inner.work(tell_of(Arc::clone(inner), swept));
+    }
     Ok(())
+}
+
+/// Lets everybody know of runs that were swept: not in a beat's time.
+async fn tell_of(inner: Arc<Inner>, swept: Vec<RunId>) {
+    for run in swept {
+        debug!(run.id = %run, "nobody carried this run");
+        if let Ok(run) = inner.store.get_run(&Scope::Everything, run).await {
+            inner.tell_of(&run);
+        }
+    }
 }

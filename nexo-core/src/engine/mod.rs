@@ -144,7 +144,7 @@ impl Engine {
             signed_on: OnceCell::new(),
             news: Notify::new(),
             taking: Mutex::default(),
-            draining: CancellationToken::new(),
+            draining: stopping.child_token(),
             _at_last: stopping.clone().drop_guard(),
             stopping,
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     Engine, Inner,
     answer::Answer,
-    deliveries::{record, record_patiently},
+    deliveries::record_patiently,
     routing::{Route, WEBHOOK},
 };
 use crate::{AppId, Delivery, DeliveryId, Error, Failure, Purpose, Result, RunId, Scope, Turn};
@@ -45,18 +45,32 @@ impl Inner {
     ///
     /// It is no run, but takes its share of what the server can carry like one, and is told to
     /// stop like one. What was sent by then is kept all the same.
-    async fn send(&self, turn: Turn) -> Result<Delivery> {
+    async fn send(self: &Arc<Self>, turn: Turn) -> Result<Delivery> {
         let id = RunId::new();
         let (publisher, mut reins) = (self.hub.open(id, 1), self.carried.take(id));
         let (turn, route) = (Arc::new(turn), Route { kind: WEBHOOK.to_owned(), reason: None });
         let time = self.settings.deadline;
-        let answer = Answer::heard(self, turn, &route, time, &publisher, &mut reins).await;
-        let sent = answer.deliveries.last().cloned();
-        record_patiently(self, record(self, answer.deliveries).await).await;
+        let mut answer = Answer::heard(self, turn, &route, time, &publisher, &mut reins).await;
+        let sent = answer.deliveries.pop();
+        if let Some(delivery) = &sent {
+            self.keep(delivery).await?;
+        }
         match (sent, answer.halt) {
             (_, Some(_)) => Err(Error::Unavailable("the answer was not waited for".into())),
             (Some(delivery), None) => Ok(delivery),
             (None, None) => Err(Error::NotSent(answer.failure.unwrap_or_else(Failure::internal))),
         }
+    }
+
+    /// Records what was sent. Where the store is away, whoever asked is told so, and it is
+    /// recorded later.
+    async fn keep(self: &Arc<Self>, delivery: &Delivery) -> Result<()> {
+        let recorded = self.store.record_delivery(delivery.clone()).await;
+        if recorded.as_ref().is_err_and(Error::is_passing) {
+            let (inner, left) = (Arc::clone(self), vec![delivery.clone()]);
+            let later = async move { record_patiently(&inner, left).await };
+            self.tasks.spawn_on(later, &self.handle);
+        }
+        recorded
     }
 }

@@ -92,8 +92,8 @@ impl WatchedApp {
             // A look may have begun before something was told.
             *version = told.max(*version);
         }
-        // Where all of them have changed, others may have that were not looked at.
-        if changed.len() >= NEWEST as usize && changed.len() == now.len() {
+        // Where as many have changed as are looked at, others may have that were not.
+        if changed.len() >= NEWEST as usize {
             self.tell(AppEvent::Resync);
         } else {
             changed.into_iter().for_each(|thread| self.tell(self.changed(thread)));

@@ -4,15 +4,26 @@ use std::{
     collections::HashMap,
     fmt, io,
     net::{IpAddr, ToSocketAddrs},
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use futures::future::{Either, select};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::Instant,
+};
 
 /// How many look-ups are under way at once. Each holds a thread of the runtime for as long as
 /// the name's servers keep it waiting, and nothing can end it.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 128;
+/// After so long a look-up is not joined any more, but followed by a second one: a question that
+/// got lost on its way is asked again only much later.
+const FRESH: Duration = Duration::from_secs(1);
+/// How many look-ups of one name are under way at once.
+const AT_ONCE_OF_ONE_NAME: usize = 2;
 
 /// Looks host names up. What comes back is vetted by the [`Guard`](super::Guard), and exactly
 /// that is dialled.
@@ -26,12 +37,13 @@ pub trait Resolve: fmt::Debug + Send + Sync + 'static {
     async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>>;
 }
 
-/// Looks names up as the operating system does, 32 at once and each only once at a time: names
-/// whose servers never answer must not take up all threads. Those who ask for more wait.
+/// Looks names up as the operating system does, 128 at once, and each only once or twice at a
+/// time: names whose servers never answer must not take up all threads. Those who ask for more
+/// wait.
 #[derive(Clone)]
 pub struct SystemResolver {
     room: Arc<Semaphore>,
-    under_way: Arc<Mutex<HashMap<String, Tell>>>,
+    under_way: Arc<Mutex<HashMap<String, UnderWay>>>,
     look_up: LookUp,
 }
 
@@ -40,6 +52,13 @@ type LookUp = fn(&str) -> io::Result<Vec<IpAddr>>;
 /// An error is shared by all who asked.
 type Answer = Result<Vec<IpAddr>, Arc<io::Error>>;
 type Tell = Arc<watch::Sender<Option<Answer>>>;
+
+/// The look-ups of one name, and the newest of them, which may be joined.
+struct UnderWay {
+    count: usize,
+    newest: Tell,
+    since: Instant,
+}
 
 impl Default for SystemResolver {
     fn default() -> Self {
@@ -56,13 +75,17 @@ impl SystemResolver {
     /// Where the answer to a look-up comes, which is begun if it is not under way.
     fn asked(&self, name: &str) -> watch::Receiver<Option<Answer>> {
         let mut under_way = self.lock();
-        if let Some(tell) = under_way.get(name) {
-            return tell.subscribe();
+        let known = under_way.get(name);
+        let is_joined =
+            |it: &&UnderWay| it.since.elapsed() < FRESH || it.count >= AT_ONCE_OF_ONE_NAME;
+        if let Some(known) = known.filter(is_joined) {
+            return known.newest.subscribe();
         }
         let (tell, answer) = watch::channel(None);
-        let tell = Arc::new(tell);
-        under_way.insert(name.to_owned(), Arc::clone(&tell));
-        tokio::spawn(self.clone().look_up(name.to_owned(), tell));
+        let (newest, count) = (Arc::new(tell), known.map_or(0, |known| known.count) + 1);
+        let asked = UnderWay { count, newest: Arc::clone(&newest), since: Instant::now() };
+        under_way.insert(name.to_owned(), asked);
+        tokio::spawn(self.clone().look_up(name.to_owned(), newest));
         answer
     }
 
@@ -75,19 +98,21 @@ impl SystemResolver {
             look_up(&wanted)
         });
         let answer = looked.await.unwrap_or_else(|panicked| Err(io::Error::other(panicked)));
-        self.lock().remove(&name);
+        // Whoever asks from now on begins another one, or joins one that still goes on.
+        end_one(&mut self.lock(), &name);
         tell.send_replace(Some(answer.map_err(Arc::new)));
     }
 
     async fn room(&self, name: &str, tell: &Tell) -> Option<OwnedSemaphorePermit> {
+        let mut room = pin!(Arc::clone(&self.room).acquire_owned());
         loop {
-            tokio::select! {
-                room = Arc::clone(&self.room).acquire_owned() => return room.ok(),
-                () = tell.closed() => {
+            match select(room.as_mut(), pin!(tell.closed())).await {
+                Either::Left((room, _)) => return room.ok(),
+                Either::Right(_) => {
                     let mut under_way = self.lock();
                     // Nobody can join meanwhile.
                     if tell.receiver_count() == 0 {
-                        under_way.remove(name);
+                        end_one(&mut under_way, name);
                         return None;
                     }
                 }
@@ -95,8 +120,17 @@ impl SystemResolver {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Tell>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, UnderWay>> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn end_one(under_way: &mut HashMap<String, UnderWay>, name: &str) {
+    if let Some(known) = under_way.get_mut(name) {
+        known.count -= 1;
+        if known.count == 0 {
+            under_way.remove(name);
+        }
     }
 }
 
@@ -121,13 +155,9 @@ impl fmt::Debug for SystemResolver {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        pin::pin,
-        sync::{
-            Condvar,
-            atomic::{AtomicUsize, Ordering},
-        },
-        time::Duration,
+    use std::sync::{
+        Condvar,
+        atomic::{AtomicUsize, Ordering},
     };
 
     use futures::FutureExt;
@@ -185,5 +215,36 @@ mod tests {
         assert_eq!(joined.await.unwrap(), [ANSWER]);
         assert_eq!(resolver.resolve("waits.example").await.unwrap(), [ANSWER]);
         assert!(resolver.lock().is_empty(), "{resolver:?}");
+    }
+
+    #[tokio::test]
+    async fn a_look_up_that_takes_long_is_followed_by_a_second_one_and_no_third() {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        static LET_GO: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
+        let resolver = SystemResolver::new(8, |_| {
+            let is_first = ASKED.fetch_add(1, Ordering::SeqCst) == 0;
+            let mut let_go = LET_GO.0.lock().unwrap();
+            while is_first && !*let_go {
+                let_go = LET_GO.1.wait(let_go).unwrap();
+            }
+            Ok(vec![ANSWER])
+        });
+        let mut first = pin!(resolver.resolve("slow.example"));
+        assert!((&mut first).now_or_never().is_none());
+        let age = |by| {
+            let mut under_way = resolver.lock();
+            let known = under_way.get_mut("slow.example").unwrap();
+            known.since = known.since.checked_sub(by).unwrap();
+        };
+
+        age(FRESH);
+        assert_eq!(resolver.resolve("slow.example").await.unwrap(), [ANSWER]);
+        assert_eq!(resolver.lock()["slow.example"].count, 1, "the first is still under way");
+        *LET_GO.0.lock().unwrap() = true;
+        LET_GO.1.notify_all();
+
+        assert_eq!(first.await.unwrap(), [ANSWER]);
+        assert_eq!(ASKED.load(Ordering::SeqCst), 2);
+        assert!(resolver.lock().is_empty());
     }
 }
