@@ -128,7 +128,8 @@ impl From<Opened> for Backend {
 #[cfg(feature = "sqlite")]
 async fn open_sqlite(path: &Path, config: &Config, keys: KeyRing) -> Result<Opened> {
     // A file elsewhere needs no such directory to be looked at.
-    if path.starts_with(&config.data_dir) {
+    let absolute = |path: &Path| std::path::absolute(path).context("the working directory is gone");
+    if absolute(path)?.starts_with(absolute(config.data_dir.as_path())?) {
         secrets::prepare_directory(&config.data_dir)?;
     }
     let readers = config.database.max_connections.min(MAX_READERS);

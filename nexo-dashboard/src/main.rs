@@ -41,9 +41,9 @@ use crate::{
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Password hashing, files and look-ups of names run beside the workers. Look-ups have 32 of
+/// Password hashing, files and look-ups of names run beside the workers. Look-ups have 128 of
 /// these at most, however long they take: the rest is for all else.
-const MAX_BLOCKING_THREADS: usize = 64;
+const MAX_BLOCKING_THREADS: usize = 160;
 /// A blocking call that does not end is not waited for.
 const RUNTIME_END: Duration = Duration::from_secs(1);
 

@@ -1,8 +1,8 @@
 //! Apps: the endpoints under `/apps/`.
 
 use nexo_core::{
-    App, AppChanges, AppId, ConfigChange, JsonObject, NewApp, OwnerId, PageRequest, Principal,
-    Scope,
+    App, AppChanges, AppId, ConfigChange, Error, JsonObject, NewApp, OwnerId, PageRequest,
+    Principal, Scope,
 };
 
 use crate::{
@@ -153,10 +153,12 @@ pub(crate) async fn create_app(
         config: body.config_json.0.map(|config| config.0).unwrap_or_default(),
     };
     let app = api.store().create_app(app).await?;
-    if !api.is_owner_there(&app.owner).await? {
+    if !api.is_owner_there(&app.owner).await {
         // Their deletion may not have seen this one.
-        api.store().delete_app(&Scope::App(app.id), app.id).await?;
-        return Err(ApiError::UNAUTHORIZED);
+        return match api.store().delete_app(&Scope::App(app.id), app.id).await {
+            Ok(()) | Err(Error::AppNotFound(_)) => Err(ApiError::UNAUTHORIZED),
+            Err(error) => Err(error.into()),
+        };
     }
     Ok(Json(app.into()))
 }

@@ -1,7 +1,7 @@
 //! Users: the endpoints under `/users`.
 
 use nexo_core::{
-    Error, UserId,
+    Error, PageRequest, Scope, UserId,
     accounts::{User, UserChanges},
 };
 
@@ -103,19 +103,36 @@ pub(crate) async fn patch_user(
     update(&api, named.find(&api).await?, body, None).await
 }
 
-/// Deletes any user, with all their apps. First their tokens end: an app that they make while
-/// others are deleted would stay, and nobody could delete it.
+/// Deletes any user, with all their apps, also if nobody waits for it any more.
 pub(crate) async fn delete_user(
     State(api): State,
     _: Superuser,
     named: NamedUser,
 ) -> Result<NoContent, ApiError> {
     let user = named.find(&api).await?;
-    let store = api.accounts().store();
-    let ended = UserChanges { is_active: Some(false), ..UserChanges::default() };
-    store.update_user(user.id, ended).await?;
-    store.delete_user(user.id).await?;
+    let deleted = tokio::spawn(async move { delete(&api, user.id).await });
+    deleted.await.map_err(|panicked| ApiError::internal(&panicked))??;
     Ok(NoContent)
+}
+
+/// An app that a user makes while theirs are deleted may stay, and nobody could delete it. So
+/// they are looked for once more when the user is gone; whoever makes one after that notices
+/// ([`Api::is_owner_there`]).
+async fn delete(api: &Api, user: UserId) -> nexo_core::Result<()> {
+    api.accounts().store().delete_user(user).await?;
+    let owner = user.into();
+    loop {
+        let left = api.store().list_apps(&owner, PageRequest { page: 1, size: 100 }).await?;
+        if left.items.is_empty() {
+            return Ok(());
+        }
+        for app in left.items {
+            match api.store().delete_app(&Scope::App(app.id), app.id).await {
+                Ok(()) | Err(Error::AppNotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
 }
 
 /// `if_token_epoch` is that of the token which the user shows: it may end while the new password

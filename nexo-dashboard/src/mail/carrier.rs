@@ -85,7 +85,10 @@ impl Carrier {
     /// The same each time that a mail is sent: where it was not known that it had left, receivers
     /// can tell that they have it already.
     fn message_id(&self, letter: &Letter) -> String {
-        format!("<{}@{}>", letter.id, self.from.email.domain())
+        // In ASCII, which not every domain is.
+        let domain = url::Host::parse(self.from.email.domain());
+        let domain = domain.map_or_else(|_| "localhost".to_owned(), |domain| domain.to_string());
+        format!("<{}@{domain}>", letter.id)
     }
 }
 
