@@ -1,5 +1,7 @@
 //! Users: the endpoints under `/users`.
 
+use std::time::Duration;
+
 use nexo_core::{
     Error, PageRequest, Scope, UserId,
     accounts::{User, UserChanges},
@@ -13,6 +15,10 @@ use crate::{
     output::{Json, NoContent},
     validate::{Email, Flag, Given, Locale, fields},
 };
+
+/// How often what a deleted user left is looked for again, if the store is away.
+const MAX_TRIES: u32 = 40;
+const RETRY_AFTER: Duration = Duration::from_millis(250);
 
 wire! {
     /// A user, as shown.
@@ -119,7 +125,24 @@ pub(crate) async fn delete_user(
 /// they are looked for once more when the user is gone; whoever makes one after that notices
 /// ([`Api::is_owner_there`]).
 async fn delete(api: &Api, user: UserId) -> nexo_core::Result<()> {
-    api.accounts().store().delete_user(user).await?;
+    let users = api.accounts().store();
+    match users.delete_user(user).await {
+        Err(Error::OutcomeUnknown(_)) if users.find_user(user).await?.is_none() => {}
+        deleted => deleted?,
+    }
+    let mut tries = 0;
+    loop {
+        match delete_apps(api, user).await {
+            Err(error) if error.is_passing() && tries < MAX_TRIES => {
+                tries += 1;
+                tokio::time::sleep(RETRY_AFTER).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+async fn delete_apps(api: &Api, user: UserId) -> nexo_core::Result<()> {
     let owner = user.into();
     loop {
         let left = api.store().list_apps(&owner, PageRequest { page: 1, size: 100 }).await?;

@@ -51,21 +51,23 @@ impl Inner {
     async fn look(&self) -> Result<()> {
         for known in self.mirrors.take_due().chunks(MAX_RUNS) {
             match self.look_at(known).await {
-                Err(Error::Corrupt(_)) => self.look_at_each(known).await?,
+                Err(error) if !error.is_passing() => self.look_at_each(known).await?,
                 looked => looked?,
             }
         }
         Ok(())
     }
 
-    /// One by one, where one of them can't be read: the others are shown all the same, and those
-    /// who watch it are told that there is nothing more to see here.
+    /// One by one, where one of them can't be read: the others are shown all the same. Those who
+    /// watch one that makes no sense are told that there is nothing more to see here.
     async fn look_at_each(&self, known: &[FollowRun]) -> Result<()> {
         for one in known.chunks(1) {
             match self.look_at(one).await {
-                Err(error @ Error::Corrupt(_)) => {
+                Err(error) if !error.is_passing() => {
                     warn!(%error, "run {} can't be read", one[0].run);
-                    drop(self.mirrors.take(one[0].run));
+                    if matches!(error, Error::Corrupt(_)) {
+                        drop(self.mirrors.take(one[0].run));
+                    }
                 }
                 looked => looked?,
             }

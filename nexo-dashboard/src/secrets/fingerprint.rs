@@ -14,6 +14,14 @@ use crate::error::{Context, Failure, Result};
 
 /// Notes the fingerprints at the first start, and compares them at every later one.
 pub(crate) async fn pin(store: &dyn Store, secrets: &Secrets) -> Result<()> {
+    // First what leaves nothing behind: a server that is refused must not have others refused.
+    let keys = ring(&secrets.keys);
+    let used = store.sealing_keys().await.context("the keys in use can't be listed")?;
+    let missing: Vec<String> =
+        used.into_iter().filter(|id| !keys.iter().any(|key| key.id == *id)).collect();
+    if !missing.is_empty() {
+        return Err(missing_keys(&missing));
+    }
     let tokens = &secrets.tokens;
     let mut differing = Vec::new();
     for (name, secret) in [
@@ -25,13 +33,11 @@ pub(crate) async fn pin(store: &dyn Store, secrets: &Secrets) -> Result<()> {
             differing.push((name, setting(name)));
         }
     }
-    let keys = ring(&secrets.keys);
     let anchor = store.pin_setting(&setting(ENCRYPTION), &keys[0].whole).await;
     let anchor = anchor.context(UNCOMPARED)?;
     if !keys.iter().any(|key| key.whole == anchor) {
-        differing.push((ENCRYPTION, setting(ENCRYPTION)));
+        differing.push((ENCRYPTION, format!("{0} and {0}.*", setting(ENCRYPTION))));
     }
-    // A server that is refused must leave nothing behind that refuses others.
     if differing.is_empty() {
         for key in &keys {
             let name = format!("{ENCRYPTION}.{}", key.id);
@@ -40,13 +46,7 @@ pub(crate) async fn pin(store: &dyn Store, secrets: &Secrets) -> Result<()> {
             }
         }
     }
-    if !differing.is_empty() {
-        return Err(refusal(&differing));
-    }
-    let used = store.sealing_keys().await.context("the keys in use can't be listed")?;
-    let missing: Vec<String> =
-        used.into_iter().filter(|id| !keys.iter().any(|key| key.id == *id)).collect();
-    if missing.is_empty() { Ok(()) } else { Err(missing_keys(&missing)) }
+    if differing.is_empty() { Ok(()) } else { Err(refusal(&differing)) }
 }
 
 /// Lets go of the key that servers had in common, once everything is sealed with the one that

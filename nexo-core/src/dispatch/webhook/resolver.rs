@@ -53,11 +53,19 @@ type LookUp = fn(&str) -> io::Result<Vec<IpAddr>>;
 type Answer = Result<Vec<IpAddr>, Arc<io::Error>>;
 type Tell = Arc<watch::Sender<Option<Answer>>>;
 
-/// The look-ups of one name, and the newest of them, which may be joined.
+/// The look-ups of one name, and the newest of them, which may be joined while it goes on.
 struct UnderWay {
     count: usize,
-    newest: Tell,
+    newest: Option<Tell>,
     since: Instant,
+}
+
+impl UnderWay {
+    /// What may be joined: it is fresh, or no other may be begun.
+    fn joinable(&self) -> Option<&Tell> {
+        let joins = self.since.elapsed() < FRESH || self.count >= AT_ONCE_OF_ONE_NAME;
+        self.newest.as_ref().filter(|_| joins)
+    }
 }
 
 impl Default for SystemResolver {
@@ -76,16 +84,15 @@ impl SystemResolver {
     fn asked(&self, name: &str) -> watch::Receiver<Option<Answer>> {
         let mut under_way = self.lock();
         let known = under_way.get(name);
-        let is_joined =
-            |it: &&UnderWay| it.since.elapsed() < FRESH || it.count >= AT_ONCE_OF_ONE_NAME;
-        if let Some(known) = known.filter(is_joined) {
-            return known.newest.subscribe();
+        if let Some(tell) = known.and_then(UnderWay::joinable) {
+            return tell.subscribe();
         }
+        let count = known.map_or(0, |known| known.count) + 1;
         let (tell, answer) = watch::channel(None);
-        let (newest, count) = (Arc::new(tell), known.map_or(0, |known| known.count) + 1);
-        let asked = UnderWay { count, newest: Arc::clone(&newest), since: Instant::now() };
-        under_way.insert(name.to_owned(), asked);
-        tokio::spawn(self.clone().look_up(name.to_owned(), newest));
+        let tell = Arc::new(tell);
+        let newest = Some(Arc::clone(&tell));
+        under_way.insert(name.to_owned(), UnderWay { count, newest, since: Instant::now() });
+        tokio::spawn(self.clone().look_up(name.to_owned(), tell));
         answer
     }
 
@@ -99,7 +106,7 @@ impl SystemResolver {
         });
         let answer = looked.await.unwrap_or_else(|panicked| Err(io::Error::other(panicked)));
         // Whoever asks from now on begins another one, or joins one that still goes on.
-        end_one(&mut self.lock(), &name);
+        end_one(&mut self.lock(), &name, &tell);
         tell.send_replace(Some(answer.map_err(Arc::new)));
     }
 
@@ -112,7 +119,7 @@ impl SystemResolver {
                     let mut under_way = self.lock();
                     // Nobody can join meanwhile.
                     if tell.receiver_count() == 0 {
-                        end_one(&mut under_way, name);
+                        end_one(&mut under_way, name, tell);
                         return None;
                     }
                 }
@@ -125,12 +132,12 @@ impl SystemResolver {
     }
 }
 
-fn end_one(under_way: &mut HashMap<String, UnderWay>, name: &str) {
-    if let Some(known) = under_way.get_mut(name) {
-        known.count -= 1;
-        if known.count == 0 {
-            under_way.remove(name);
-        }
+fn end_one(under_way: &mut HashMap<String, UnderWay>, name: &str, ended: &Tell) {
+    let Some(known) = under_way.get_mut(name) else { return };
+    known.count -= 1;
+    known.newest.take_if(|newest| Arc::ptr_eq(newest, ended));
+    if known.count == 0 {
+        under_way.remove(name);
     }
 }
 
@@ -239,7 +246,8 @@ mod tests {
 
         age(FRESH);
         assert_eq!(resolver.resolve("slow.example").await.unwrap(), [ANSWER]);
-        assert_eq!(resolver.lock()["slow.example"].count, 1, "the first is still under way");
+        let left = resolver.lock()["slow.example"].newest.is_none();
+        assert!(left, "the first is still under way, and the second is not joined any more");
         *LET_GO.0.lock().unwrap() = true;
         LET_GO.1.notify_all();
 
