@@ -54,12 +54,13 @@ pub(crate) async fn pin(store: &dyn Store, secrets: &Secrets) -> Result<()> {
 pub(crate) async fn follow_the_key(store: &dyn Store, keys: &KeyRing) -> nexo_core::Result<()> {
     let ring = ring(keys);
     let anchor = store.pin_setting(&setting(ENCRYPTION), &ring[0].whole).await?;
-    let is_former = ring[1..].iter().any(|key| key.whole == anchor);
-    let is_settled = async || {
-        Ok::<_, nexo_core::Error>(store.sealing_keys().await?.iter().all(|id| *id == ring[0].id))
-    };
-    if is_former && is_settled().await? {
-        store.replace_setting(&setting(ENCRYPTION), &anchor, &ring[0].whole).await?;
+    if !ring[1..].iter().any(|key| key.whole == anchor) {
+        return Ok(());
+    }
+    let used = store.sealing_keys().await?;
+    let is_settled = used.iter().all(|id| *id == ring[0].id);
+    let name = setting(ENCRYPTION);
+    if is_settled && store.replace_setting(&name, &anchor, &ring[0].whole).await? {
         info!("the key {} is the one that all servers need", ring[0].id);
     }
     Ok(())
@@ -126,7 +127,9 @@ fn missing_keys(ids: &[String]) -> Failure {
         "webhook secrets in the database are sealed with keys that this server does not have: {}\n\
          \n\
          Add them to {ENCRYPTION}, behind the others: servers that have both seal such secrets\n\
-         anew within some minutes, and the old keys are not needed any more then.",
+         anew within some minutes, and the old keys are not needed any more then. What a lost key\n\
+         has sealed can't be read again: set webhook_secret and previous_secret to null in the\n\
+         rows of nexo_apps where they begin with its id, and give those apps new secrets.",
         ids.join(", "),
     ))
 }
