@@ -10,7 +10,7 @@ use super::{
     agents::{Act, Agent, delta, response, stream_head},
     client::{Caller, Stream},
     events::{Event, names, next, text},
-    world::App,
+    world::{App, World},
 };
 use crate::{Settings, Throttle};
 
@@ -349,12 +349,18 @@ pub(super) async fn a_burst_is_answered_once(setup: Setup) {
     assert_eq!(agent.received()[0].json()["message"]["content"], "two");
 }
 
-pub(super) async fn an_agent_may_answer_later(setup: Setup) {
+/// An app whose agent answers later, which nobody waits for long.
+async fn answering_later(setup: Setup) -> (World, Agent, App) {
     let settings = Settings { run_wait: Duration::from_millis(200), ..Settings::default() };
     let world = setup.start_with(settings, Throttle::off()).await;
     let later = response("202 Accepted", "application/json", "{}");
     let agent = Agent::acting(vec![Act::Write(later)]).await;
     let app = App::with_webhook(&world, &agent.url()).await;
+    (world, agent, app)
+}
+
+pub(super) async fn an_agent_may_answer_later(setup: Setup) {
+    let (_world, agent, app) = answering_later(setup).await;
     let thread = app.asked("hello").await;
 
     let waiting = app.run(&thread).await;
@@ -398,11 +404,7 @@ pub(super) async fn who_watches_a_run_shows_now_and_then_that_they_may(setup: Se
 
 /// Nobody knows when its turn comes.
 pub(super) async fn a_run_behind_a_late_answer_is_not_waited_for_either(setup: Setup) {
-    let settings = Settings { run_wait: Duration::from_millis(200), ..Settings::default() };
-    let world = setup.start_with(settings, Throttle::off()).await;
-    let later = response("202 Accepted", "application/json", "{}");
-    let agent = Agent::acting(vec![Act::Write(later)]).await;
-    let app = App::with_webhook(&world, &agent.url()).await;
+    let (_world, agent, app) = answering_later(setup).await;
     let thread = app.asked("one").await;
     assert_eq!(app.run(&thread).await["error"], "RUN_WAITING");
 
